@@ -1,0 +1,298 @@
+"""What providers report and callers receive: frozen records, JSON by `to_dict()`.
+
+Everywhere: times are timezone-aware UTC, memory is MiB, disk is GiB, addresses are strings with IPv4 before IPv6.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+import attrs
+
+if TYPE_CHECKING:
+    from mistcore.backend import Backend
+
+__all__ = ["Account", "Image", "Location", "Machine", "MachineState", "Network", "Region", "Size"]
+
+
+class MachineState(enum.StrEnum):
+    """The states of a machine, whatever its vendor calls them.
+
+    A word that is none of these is `unknown`, never an exception: `MachineState("odd") is MachineState.UNKNOWN`.
+    """
+
+    RUNNING = "running"
+    PENDING = "pending"
+    STARTING = "starting"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    REBOOTING = "rebooting"
+    PAUSED = "paused"
+    SUSPENDED = "suspended"
+    TERMINATED = "terminated"
+    ERROR = "error"
+    UNKNOWN = "unknown"
+
+    @classmethod
+    def _missing_(cls, value: object) -> MachineState:
+        return cls.UNKNOWN
+
+
+def _utc(value: datetime | None) -> datetime | None:
+    if value is None or value.tzinfo is UTC:
+        return value
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _addresses(values: Iterable[str] | None) -> tuple[str, ...]:
+    """Each once, IPv4 before IPv6, otherwise in the order given; empty ones left out."""
+    seen = dict.fromkeys(value for value in values or () if value)
+    if len(seen) < 2:
+        return tuple(seen)
+    return tuple(sorted(seen, key=lambda address: ":" in address))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return str(value)
+
+
+class _Record:
+    """What all records share: `to_dict()`."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as plain JSON values; times become ISO 8601 strings that end in Z."""
+        fields: tuple[attrs.Attribute[Any], ...] = attrs.fields(type(self))
+        return {field.name: _plain(getattr(self, field.name)) for field in fields if not field.name.startswith("_")}
+
+
+@attrs.frozen
+class Region(_Record):
+    """A part of a provider with an endpoint of its own.
+
+    Attributes:
+        id: the vendor's own name for it (`eu-west-1`).
+        location: where that is (`Ireland`).
+        aliases: other names accepted for it; the first is the one that `supported_providers` lists.
+
+    """
+
+    id: str
+    location: str = ""
+    aliases: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+
+
+@attrs.frozen
+class Account(_Record):
+    """Whom the credentials turned out to be: what a successful check returns.
+
+    Attributes:
+        id: the account's id at the service.
+        name: what a person would call it (user name, e-mail address, project).
+        details: whatever else the service tells, as plain JSON values.
+        permissions: the operations known to be allowed ("list_machines", "start_machine" …, the names of the
+            provider's methods); None where the service does not tell.
+        warnings: sentences about what is unsafe here (plain HTTP, verification off, an over-privileged key …).
+
+    """
+
+    id: str = attrs.field(converter=str)
+    name: str = attrs.field(default="", converter=str)
+    details: Mapping[str, Any] = attrs.field(factory=dict, hash=False)
+    permissions: frozenset[str] | None = attrs.field(default=None, converter=attrs.converters.optional(frozenset[str]))
+    warnings: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the account as plain JSON values, the permissions sorted."""
+        permissions = None if self.permissions is None else sorted(self.permissions)
+        return {**super().to_dict(), "permissions": permissions}
+
+
+@attrs.frozen
+class Size(_Record):
+    """A size that a machine can be created with (libcloud: NodeSize; AWS: instance type; OpenStack: flavor).
+
+    Attributes:
+        cpus: virtual CPUs. memory: MiB. disk: GiB.
+        price_hour, price_month: in `currency` (ISO 4217), where the service tells.
+
+    """
+
+    id: str = attrs.field(converter=str)
+    name: str = ""
+    cpus: float | None = None
+    memory: int | None = None
+    disk: int | None = None
+    architecture: str = ""
+    price_hour: float | None = None
+    price_month: float | None = None
+    currency: str = ""
+    extra: Mapping[str, Any] = attrs.field(factory=dict, hash=False, repr=False)
+
+
+@attrs.frozen
+class Image(_Record):
+    """What a machine can be created from. `created_at` is UTC."""
+
+    id: str = attrs.field(converter=str)
+    name: str = ""
+    os: str = ""
+    architecture: str = ""
+    created_at: datetime | None = attrs.field(default=None, converter=_utc)
+    extra: Mapping[str, Any] = attrs.field(factory=dict, hash=False, repr=False)
+
+
+@attrs.frozen
+class Location(_Record):
+    """A place within a backend where a machine can be created (a zone, a data centre)."""
+
+    id: str = attrs.field(converter=str)
+    name: str = ""
+    country: str = ""
+    extra: Mapping[str, Any] = attrs.field(factory=dict, hash=False, repr=False)
+
+
+@attrs.frozen
+class Network(_Record):
+    """A network that a machine can be attached to. `cidr` is its address range, where it has one."""
+
+    id: str = attrs.field(converter=str)
+    name: str = ""
+    cidr: str = ""
+    extra: Mapping[str, Any] = attrs.field(factory=dict, hash=False, repr=False)
+
+
+@attrs.frozen
+class Machine(_Record):
+    """A virtual machine, container or server.
+
+    What a provider yields is a plain record. What `backend.machines()` answers is that record bound to its backend:
+    then `machine.backend` is set and the operations below work. On an unbound record they raise `NotSupported`.
+
+    Attributes:
+        id: the vendor's own id; unique within its backend.
+        state: one of `MachineState`; strings are converted, unknown ones to `unknown`.
+        public_ips, private_ips: every address, IPv4 before IPv6.
+        size, image, region: the vendor's names for them; "" where there is none. `region` is the closest place
+            that the service tells (a zone rather than its region).
+        created_at: UTC, or None where the service does not tell.
+        tags: labels or tags; a tag without a value has "".
+        extra: what the vendor says beyond that, plain JSON values.
+
+    """
+
+    id: str = attrs.field(converter=str)
+    name: str = ""
+    state: MachineState = attrs.field(default=MachineState.UNKNOWN, converter=MachineState)
+    public_ips: tuple[str, ...] = attrs.field(default=(), converter=_addresses)
+    private_ips: tuple[str, ...] = attrs.field(default=(), converter=_addresses)
+    size: str = ""
+    image: str = ""
+    region: str = ""
+    created_at: datetime | None = attrs.field(default=None, converter=_utc)
+    tags: Mapping[str, str] = attrs.field(factory=dict, hash=False)
+    extra: Mapping[str, Any] = attrs.field(factory=dict, hash=False, repr=False)
+    _backend: Backend | None = attrs.field(default=None, init=False, repr=False, eq=False)
+
+    @property
+    def backend(self) -> Backend | None:
+        """The backend that reported this machine, or None for a record made by hand."""
+        return self._backend
+
+    def bind(self, backend: Backend) -> Self:
+        """Bind this record to a backend, in place, and return it. For the core; callers have bound machines already."""
+        object.__setattr__(self, "_backend", backend)
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        fields: tuple[attrs.Attribute[Any], ...] = attrs.fields(type(self))
+        return {field.name: getattr(self, field.name) for field in fields if field.name != "_backend"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "_backend", None)
+
+    def _bound(self) -> Backend:
+        if self._backend is None:
+            from mistcore.errors import NotSupported
+
+            raise NotSupported(
+                f"machine {self.name or self.id!r} belongs to no backend",
+                remedy="Get it from backend.machines() to act on it.",
+            )
+        return self._backend
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """The operations that make sense in its state and that its provider offers: "start", "stop", "reboot" …"""
+        return self._bound().actions(self)
+
+    def start(self, **options: Any) -> None:
+        """Start it. Returns when the service has accepted that; see `wait_for`."""
+        self._bound().operate("start_machine", self.id, **options)
+
+    def stop(self, **options: Any) -> None:
+        """Stop it, by asking its operating system where the provider can. `force=True` cuts the power."""
+        self._bound().operate("stop_machine", self.id, **options)
+
+    def reboot(self, **options: Any) -> None:
+        """Reboot it. `force=True` resets it without asking its operating system."""
+        self._bound().operate("reboot_machine", self.id, **options)
+
+    def pause(self, **options: Any) -> None:
+        """Freeze it in memory."""
+        self._bound().operate("pause_machine", self.id, **options)
+
+    def suspend(self, **options: Any) -> None:
+        """Save its memory to disk and stop it."""
+        self._bound().operate("suspend_machine", self.id, **options)
+
+    def resume(self, **options: Any) -> None:
+        """Let a paused or suspended machine go on."""
+        self._bound().operate("resume_machine", self.id, **options)
+
+    def destroy(self, **options: Any) -> None:
+        """Delete it for good."""
+        self._bound().operate("destroy_machine", self.id, **options)
+
+    def rename(self, name: str, **options: Any) -> None:
+        """Give it another name at the service."""
+        self._bound().operate("rename_machine", self.id, name, **options)
+
+    def refresh(self) -> Machine:
+        """Return this machine as it is now. Raises `MachineNotFound` when it is gone."""
+        return self._bound().machine(self.id)
+
+    def wait_for(
+        self,
+        state: MachineState | str,
+        timeout: float = 300,
+        *,
+        interval: float = 2,
+        progress: Callable[[Machine], object] | None = None,
+    ) -> Machine:
+        """Wait until it is in `state` and return it as it is then.
+
+        Args:
+            timeout: seconds to wait at the most. interval: seconds between two looks.
+            progress: called with the machine at each look.
+
+        Raises:
+            ProviderError: it went to the state `error`, or (reason "timeout") did not get there in time.
+            MachineNotFound: it is gone; waiting for `terminated` ends well then.
+
+        """
+        return self._bound().wait_for(self, MachineState(state), timeout, interval, progress)

@@ -1,0 +1,123 @@
+"""The operations a provider may offer, and the wrapper that turns whatever they let through into our errors."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from mistcore.errors import InvalidFields, MissingDependency, MistError
+
+if TYPE_CHECKING:
+    from mistcore.provider import Provider
+
+__all__ = ["MACHINE_ACTIONS", "OPERATIONS", "REQUIRED_OPERATIONS"]
+
+REQUIRED_OPERATIONS = ("check", "list_machines")
+#: What can be done to one machine, by the word that people use.
+MACHINE_ACTIONS = {
+    "start": "start_machine",
+    "stop": "stop_machine",
+    "reboot": "reboot_machine",
+    "pause": "pause_machine",
+    "suspend": "suspend_machine",
+    "resume": "resume_machine",
+    "rename": "rename_machine",
+    "destroy": "destroy_machine",
+}
+OPERATIONS = (
+    *REQUIRED_OPERATIONS,
+    "get_machine",
+    *MACHINE_ACTIONS.values(),
+    "create_machine",
+    "list_sizes",
+    "list_images",
+    "list_locations",
+    "list_networks",
+)
+
+
+def guard(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap an operation so that an SDK's exceptions leave it as ours, also while its result is iterated."""
+
+    @functools.wraps(function)
+    def guarded(self: Provider, *args: Any, **kwargs: Any) -> Any:
+        try:
+            result = function(self, *args, **kwargs)
+        except Exception as error:
+            _raise_ours(self, error)
+            raise
+        return _guarded_iterator(self, result) if isinstance(result, Iterator) else result
+
+    return guarded
+
+
+def _guarded_iterator(provider: Provider, items: Iterator[Any]) -> Iterator[Any]:
+    try:
+        yield from items
+    except Exception as error:
+        _raise_ours(provider, error)
+        raise
+
+
+def _raise_ours(provider: Provider, error: Exception) -> None:
+    """Raise our error for this one, or return when it is ours already or nobody knows it."""
+    if isinstance(error, MistError):
+        error.provider = error.provider or provider.id
+        return
+    ours = provider.translate_error(error)
+    if ours is None and isinstance(error, ModuleNotFoundError):
+        ours = missing_dependency(type(provider), error)
+    if ours is not None:
+        ours.provider = ours.provider or provider.id
+        raise ours from error
+
+
+def missing_dependency(cls: type[Provider], error: ModuleNotFoundError) -> MissingDependency:
+    """Return the error that says which pip command brings the module that this provider needs."""
+    package = (error.name or "").partition(".")[0]
+    return MissingDependency(
+        f"the provider needs the package {package!r}, which is not installed",
+        remedy=f"Install it: {_install_command(cls, package)}",
+        provider=cls.id,
+    )
+
+
+def _install_command(cls: type[Provider], package: str) -> str:
+    from importlib import metadata
+
+    top = cls.__module__.partition(".")[0]
+    extra = cls.extra or cls.id
+    for distribution in metadata.packages_distributions().get(top, ()):
+        if extra in (metadata.metadata(distribution).get_all("Provides-Extra") or ()):
+            return f"pip install '{distribution}[{extra}]'"
+    return f"pip install {package}"
+
+
+def options_of(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | None:
+    """Return the keyword options that an operation takes beside what every provider takes, or None if any go."""
+    parameters = inspect.signature(function).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return None
+    return {name: value for name, value in parameters.items() if value.kind is value.KEYWORD_ONLY}
+
+
+def check_options(provider: Provider, operation: str, options: Mapping[str, Any]) -> None:
+    """Raise `InvalidFields` naming every missing and every unknown option of this operation at once."""
+    from mistcore.credentials import nearest
+
+    known = options_of(getattr(provider, operation))
+    if known is None:
+        return
+    problems: dict[str, str] = {}
+    for name in options:
+        if name not in known:
+            close = nearest(name, known)
+            problems[name] = f"not taken by {provider.title}" + (f", did you mean {close[0]}?" if close else "")
+    for name, parameter in known.items():
+        if parameter.default is parameter.empty and options.get(name) in (None, ""):
+            problems[name] = "missing"
+    if problems:
+        taken = ", ".join(known) or "none"
+        raise InvalidFields(problems, provider=provider.id, remedy=f"Options of this operation: {taken}.")

@@ -1,0 +1,1 @@
+"""Where backends are kept."""

@@ -1,0 +1,1 @@
+"""For authors of provider plugins: what our own tests are made of."""

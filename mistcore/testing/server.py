@@ -1,0 +1,247 @@
+"""A loopback HTTP(S) server to write stand-ins of a vendor's service with: routes, faults, latency, recorded requests.
+
+::
+
+    class FakeAcme(FakeService):
+        def authorize(self, request):
+            if request.headers.get("Authorization") != "Bearer good":
+                return json_response({"message": "bad token"}, status=401)
+
+        @route("GET", "/v1/machines/{machine_id}")
+        def machine(self, request, machine_id):
+            return json_response({"id": machine_id})
+
+    with FakeAcme() as acme:
+        requests.get(f"{acme.url}/v1/machines/7")
+        assert acme.requests[0].path == "/v1/machines/7"
+
+Requests are handled in threads, one connection each, kept alive; a service that changes its state does so under `self.lock`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import attrs
+
+__all__ = ["FakeService", "Request", "Response", "json_response", "route"]
+
+
+@attrs.frozen
+class Request:
+    """What a client sent. Header names are case-insensitive in `headers.get()`; `query` holds the last value of each key."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    query_lists: Mapping[str, list[str]]
+    headers: Any
+    body: bytes
+
+    def json(self) -> Any:
+        """Return the body read as JSON, or None when it is empty."""
+        return json.loads(self.body) if self.body else None
+
+    def form(self) -> dict[str, str]:
+        """Return the body read as a form."""
+        return {key: values[-1] for key, values in parse_qs(self.body.decode(), keep_blank_values=True).items()}
+
+
+@attrs.define
+class Response:
+    """What to answer.
+
+    Attributes:
+        delay: seconds to wait before the first byte.
+        chunk_delay: seconds to wait between two bytes of the body: a server that trickles.
+        cut: send only so many bytes of the body and close, although Content-Length promised all of it.
+    """
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = attrs.field(factory=dict)
+    delay: float = 0.0
+    chunk_delay: float = 0.0
+    cut: int | None = None
+
+
+def json_response(
+    value: Any, status: int = 200, headers: Mapping[str, str] | None = None, content_type: str = "application/json"
+) -> Response:
+    """Return a JSON answer."""
+    return Response(status, json.dumps(value).encode(), {"Content-Type": content_type, **(headers or {})})
+
+
+def route(method: str, pattern: str) -> Callable[[Any], Any]:
+    """Mark a method of a `FakeService` as answering to this method and path; `{name}` matches one path segment.
+
+    `{name...}` matches the rest of the path. May be given several times.
+    """
+    regex = re.sub(r"\\\{(\w+)\\\.\\\.\\\.\\\}", r"(?P<\1>.+)", re.escape(pattern))
+    regex = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", regex)
+
+    def mark(function: Any) -> Any:
+        function.__dict__.setdefault("routes", []).append((method, re.compile(regex + r"\Z")))
+        return function
+
+    return mark
+
+
+class FakeService:
+    """A server on a free loopback port, from `with` to the end of the block (or `start()` to `stop()`).
+
+    Attributes:
+        url: its address, without a slash at the end.
+        requests: all `Request`s so far, in the order of arrival.
+        latency: seconds before each answer.
+        lock: for the service's state.
+    """
+
+    def __init__(self, *, tls: ssl.SSLContext | None = None, latency: float = 0.0, host: str = "127.0.0.1") -> None:
+        self.requests: list[Request] = []
+        self.latency = latency
+        self.lock = threading.RLock()
+        self._faults: deque[tuple[Callable[[Request], bool], Response]] = deque()
+        self._routes: list[tuple[str, re.Pattern[str], Any]] = []
+        for name in dir(type(self)):
+            function = getattr(type(self), name, None)
+            for method, pattern in getattr(function, "routes", ()):
+                self._routes.append((method, pattern, getattr(self, name)))
+        self._tls = tls
+        self._host = host
+        self._server: ThreadingHTTPServer | None = None
+        self.url = ""
+
+    def authorize(self, request: Request) -> Response | None:
+        """Return the refusal of a request, or None to let it in. Override it."""
+        return None
+
+    def not_found(self, request: Request) -> Response:
+        """Return the answer to a path that no route knows."""
+        return json_response({"message": f"no route for {request.method} {request.path}"}, status=404)
+
+    def fault(
+        self, response: Response, *, times: int = 1, where: Callable[[Request], bool] = lambda request: True
+    ) -> None:
+        """Answer the next `times` requests that fit `where` with this instead."""
+        for _ in range(times):
+            self._faults.append((where, response))
+
+    def clear_faults(self) -> None:
+        """Forget the faults that have not been used up."""
+        self._faults.clear()
+
+    def handle(self, request: Request) -> Response:
+        """Return the answer to a request: a fault, a refusal, or what its route says."""
+        with self.lock:
+            for fault in list(self._faults):
+                if fault[0](request):
+                    self._faults.remove(fault)
+                    return fault[1]
+        refusal = self.authorize(request)
+        if refusal is not None:
+            return refusal
+        for method, pattern, function in self._routes:
+            match = pattern.match(request.path)
+            if method == request.method and match:
+                answer: Response = function(request, **{k: unquote(v) for k, v in match.groupdict().items()})
+                return answer
+        return self.not_found(request)
+
+    def start(self) -> Self:
+        """Start to serve."""
+        service = self
+
+        class Handler(_Handler):
+            def respond(self, request: Request) -> Response:
+                service.requests.append(request)
+                if service.latency:
+                    time.sleep(service.latency)
+                return service.handle(request)
+
+        self._server = _Server((self._host, 0), Handler)
+        if self._tls is not None:
+            self._server.socket = self._tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
+        scheme = "https" if self._tls is not None else "http"
+        name = "localhost" if self._tls is not None else self._host
+        self.url = f"{scheme}://{name}:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def stop(self) -> None:
+        """Stop to serve and close the port."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 256
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Stay quiet: clients that hang up are part of the tests."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def respond(self, request: Request) -> Response:
+        raise NotImplementedError
+
+    def _serve(self) -> None:
+        split = urlsplit(self.path)
+        lists = parse_qs(split.query, keep_blank_values=True)
+        length = int(self.headers.get("Content-Length") or 0)
+        request = Request(
+            self.command,
+            split.path,
+            {key: values[-1] for key, values in lists.items()},
+            lists,
+            self.headers,
+            self.rfile.read(length) if length else b"",
+        )
+        response = self.respond(request)
+        time.sleep(response.delay)
+        self.send_response(response.status)
+        headers = {"Content-Length": str(len(response.body)), **response.headers}
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if response.cut is not None:
+            self.close_connection = True
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        body = response.body if response.cut is None else response.body[: response.cut]
+        if response.chunk_delay:
+            for byte in body:
+                self.wfile.write(bytes([byte]))
+                self.wfile.flush()
+                time.sleep(response.chunk_delay)
+        else:
+            self.wfile.write(body)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = _serve  # noqa: N815
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Stay quiet."""

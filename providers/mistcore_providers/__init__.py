@@ -1,0 +1,1 @@
+"""The providers of this repository: one module each, nothing but plugins."""
