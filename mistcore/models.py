@@ -55,6 +55,10 @@ def _addresses(values: Iterable[str] | None) -> tuple[str, ...]:
     return tuple(sorted(seen, key=lambda address: ":" in address))
 
 
+def _permissions(values: Iterable[str] | None) -> frozenset[str] | None:
+    return None if values is None else frozenset(values)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
@@ -74,8 +78,8 @@ class _Record:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain JSON values; times become ISO 8601 strings that end in Z."""
-        fields: tuple[attrs.Attribute[Any], ...] = attrs.fields(type(self))
-        return {field.name: _plain(getattr(self, field.name)) for field in fields if not field.name.startswith("_")}
+        names = (field.name for field in attrs.fields(type(self)))  # type: ignore[arg-type]  # subclasses are attrs
+        return {name: _plain(getattr(self, name)) for name in names if not name.startswith("_")}
 
 
 @attrs.frozen
@@ -111,7 +115,7 @@ class Account(_Record):
     id: str = attrs.field(converter=str)
     name: str = attrs.field(default="", converter=str)
     details: Mapping[str, Any] = attrs.field(factory=dict, hash=False)
-    permissions: frozenset[str] | None = attrs.field(default=None, converter=attrs.converters.optional(frozenset[str]))
+    permissions: frozenset[str] | None = attrs.field(default=None, converter=_permissions)
     warnings: tuple[str, ...] = attrs.field(default=(), converter=tuple)
 
     def to_dict(self) -> dict[str, Any]:

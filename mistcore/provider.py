@@ -118,7 +118,7 @@ class Provider(_Declared):
     @classmethod
     def has_regions(cls) -> bool:
         """Tell whether `region` means anything here: the provider lists regions, or declares its own `region` field."""
-        return bool(cls.regions) or attrs.fields_dict(cls)["region"] != attrs.fields_dict(Provider)["region"]
+        return bool(cls.regions) or _region_of(cls) != _region_of(Provider)
 
     @classmethod
     def supports(cls, operation: str) -> bool:
@@ -323,6 +323,10 @@ class Provider(_Declared):
     def machine_not_found(self, machine_id: str) -> MachineNotFound:
         """Return the error for a machine that is not there."""
         return MachineNotFound(f"there is no machine {machine_id!r}", provider=self.id)
+
+
+def _region_of(cls: type[Provider]) -> CredentialField:
+    return next(field for field in cls._declared if field.name == "region")
 
 
 def contract_problems(cls: object) -> list[str]:

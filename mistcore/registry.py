@@ -127,6 +127,11 @@ class Registry(Mapping[str, "type[Provider]"]):
                 return self._classes[name]
         raise self._broken(name)
 
+    def package(self, name: str) -> str:
+        """Return the name of the distribution that a provider comes from ("mistcore-acme"), or "" where none does."""
+        entry = self._found().get(name)
+        return entry.dist.name if entry is not None and entry.dist is not None else ""
+
     def usable(self) -> dict[str, type[Provider]]:
         """Import every provider and return those that work, in the order of the listing; warn of the others by name."""
         found = {}

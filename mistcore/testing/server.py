@@ -15,7 +15,7 @@
         requests.get(f"{acme.url}/v1/machines/7")
         assert acme.requests[0].path == "/v1/machines/7"
 
-Requests are handled in threads, one connection each, kept alive; a service that changes its state does so under `self.lock`.
+Requests are handled in threads, one connection each, kept alive; state is changed under `self.lock`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = ["FakeService", "Request", "Response", "json_response", "route"]
 
 @attrs.frozen
 class Request:
-    """What a client sent. Header names are case-insensitive in `headers.get()`; `query` holds the last value of each key."""
+    """What a client sent. Header names are case-insensitive in `headers.get()`; `query` holds each key's last value."""
 
     method: str
     path: str

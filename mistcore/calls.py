@@ -1,0 +1,41 @@
+"""Calling a provider on behalf of a backend: what it lets through leaves as one of our errors, naming the backend."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from mistcore.errors import MistError, ProviderError
+from mistcore.redaction import hide_in_error
+
+__all__ = ["provider_errors"]
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@contextmanager
+def provider_errors(operation: str, *, provider: str, backend: str, secrets: Callable[[], list[str]]) -> Iterator[None]:
+    """Turn what the block raises into a `MistError` that names provider and backend and holds none of the secrets."""
+    began = time.perf_counter()
+    try:
+        yield
+    except MistError as error:
+        error.provider = error.provider or provider
+        error.backend = error.backend or backend
+        hide_in_error(error, secrets())
+        raise
+    except Exception as error:
+        hide_in_error(error, secrets())
+        raise ProviderError(
+            f"the provider failed in {operation}: {type(error).__name__}: {error}",
+            remedy="This is a fault of the provider's code: tell its author.",
+            reason="bug",
+            provider=provider,
+            backend=backend,
+        ) from error
+    finally:
+        log.debug("%s %s %.0f ms", backend, operation, (time.perf_counter() - began) * 1000)

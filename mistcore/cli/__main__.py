@@ -1,0 +1,6 @@
+"""`python -m mistcore.cli`."""
+
+from mistcore.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""The command group, what all commands share, and how errors end a run."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from mistcore.errors import InvalidFields, MistError, UnknownProvider
+
+if TYPE_CHECKING:
+    from mistcore.manager import BackendManager
+
+__all__ = ["Context", "cli", "manager_of", "run"]
+
+DONE, FAILED, USAGE, PARTLY, INTERRUPTED = 0, 1, 2, 3, 130
+
+#: Where each command lives; a module is imported when one of its commands is used, or listed by --help.
+_COMMANDS = {
+    "providers": "providers",
+    "plugins": "providers",
+    "add": "add",
+    "backends": "backends",
+    "show": "backends",
+    "check": "backends",
+    "rename": "backends",
+    "update": "backends",
+    "enable": "backends",
+    "disable": "backends",
+    "remove": "backends",
+    "machines": "machines",
+    "start": "actions",
+    "stop": "actions",
+    "reboot": "actions",
+    "pause": "actions",
+    "suspend": "actions",
+    "resume": "actions",
+    "destroy": "actions",
+    "create": "actions",
+    "sizes": "catalog",
+    "images": "catalog",
+    "locations": "catalog",
+    "networks": "catalog",
+    "completion": "completion",
+}
+
+
+class Context:
+    """What the options before the command say, and the manager made from them when a command needs it."""
+
+    def __init__(self, store: str | None = None, *, debug: bool = False) -> None:
+        self.store = store
+        self.debug = debug
+
+    @cached_property
+    def manager(self) -> BackendManager:
+        """The manager of the chosen store."""
+        from mistcore.manager import BackendManager
+
+        return BackendManager(self.store)
+
+
+def manager_of(context: click.Context) -> BackendManager:
+    """Return the manager of this run."""
+    found = context.find_object(Context)
+    if found is None:  # completing: the group itself has not run
+        found = context.find_root().obj = Context(context.find_root().params.get("store"))
+    return found.manager
+
+
+class _Mist(click.Group):
+    """Loads a command's module when it is asked for, and the commands that plugins add."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        self._add_plugin_commands(ctx)
+        return [*_COMMANDS, *(name for name in self.commands if name not in _COMMANDS)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _COMMANDS:
+            module = import_module(f"mistcore.cli.{_COMMANDS[cmd_name]}")
+            command: click.Command = getattr(module, cmd_name)
+            return command
+        self._add_plugin_commands(ctx)
+        return self.commands.get(cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from mistcore.credentials import nearest
+
+            close = nearest(args[0], self.list_commands(ctx))
+            hint = f", did you mean {close[0]}?" if close else ""
+            raise click.UsageError(f"there is no command {args[0]!r}{hint}", ctx=error.ctx) from None
+
+    def _add_plugin_commands(self, ctx: click.Context) -> None:
+        from mistcore.hooks import Hooks
+
+        if "mist.plugins" not in ctx.meta:
+            ctx.meta["mist.plugins"] = True
+            Hooks().call("mistcore_commands", cli=self)
+
+
+@click.group(cls=_Mist, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.option(
+    "--store", metavar="PATH|URL", envvar="MISTCORE_STORE", help="Keep backends there instead of in your own store."
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error, and log what is asked.")
+@click.version_option(package_name="mistcore", prog_name="mist")
+@click.pass_context
+def cli(context: click.Context, store: str | None, debug: bool) -> None:
+    """All your machines, wherever they are, through one door."""
+    context.obj = Context(store, debug=debug)
+    if debug:
+        import logging
+
+        logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s", stream=sys.stderr)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status. Errors are printed, never raised."""
+    warnings.showwarning = _show_warning
+    warnings.simplefilter("always")
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    try:
+        status = cli.main(arguments, prog_name="mist", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as error:
+        status = error.exit_code
+    except click.ClickException as error:
+        _say(*error.format_message().splitlines(), *_usage_hint(error))
+        status = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _say("interrupted")
+        status = INTERRUPTED
+    except MistError as error:
+        if debug:
+            traceback.print_exc()
+        _say(*lines_of(error))
+        status = USAGE if isinstance(error, (InvalidFields, UnknownProvider)) else FAILED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python would complain once more when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = DONE
+    except Exception as error:  # noqa: BLE001 - people at a terminal get a sentence; --debug has the traceback
+        if debug:
+            traceback.print_exc()
+        _say(f"{type(error).__name__}: {error}", "This is a fault of mist itself; --debug shows where.")
+        status = FAILED
+    return status if isinstance(status, int) else DONE
+
+
+def lines_of(error: MistError) -> list[str]:
+    """Return an error as one or two lines: what happened, and what to do."""
+    where = ", ".join(filter(None, [error.backend, error.provider if not error.backend else ""]))
+    first = f"{where}: {error.message}" if where else error.message
+    return [line for line in (" ".join(first.split()), " ".join(error.remedy.split())) if line]
+
+
+def _say(first: str, *rest: str) -> None:
+    from mistcore.cli.output import visible
+
+    click.echo(f"mist: {visible(first)}", err=True)
+    for line in rest:
+        click.echo(f"      {visible(line)}", err=True)
+
+
+def _usage_hint(error: click.ClickException) -> list[str]:
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        return [f"See `{error.ctx.command_path} --help`."]
+    return []
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    from mistcore.errors import PluginWarning
+
+    if issubclass(category, PluginWarning):
+        _say(f"warning: {message}")
+
+
+def end(context: click.Context, *, failed: int, total: int) -> Any:
+    """End a command that asked several backends: 0 when none failed, 1 when all did, 3 when only some did."""
+    if failed:
+        context.exit(FAILED if failed == total else PARTLY)

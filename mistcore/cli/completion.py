@@ -1,0 +1,68 @@
+"""Shell completion: `mist completion SHELL`, and what can be completed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+from click.shell_completion import CompletionItem, get_completion_class
+
+from mistcore.cli.app import manager_of
+from mistcore.errors import MistError
+
+__all__ = ["complete_backends", "complete_providers", "complete_regions", "completion"]
+
+_SHELLS = ("bash", "zsh", "fish")
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(_SHELLS))
+def completion(shell: str) -> None:
+    r"""Print what makes SHELL complete commands, providers and backends.
+
+    \b
+    bash: mist completion bash > ~/.local/share/bash-completion/completions/mist
+    zsh:  mist completion zsh > "${fpath[1]}/_mist"
+    fish: mist completion fish > ~/.config/fish/completions/mist.fish
+    """
+    from mistcore.cli.app import cli
+
+    found = get_completion_class(shell)
+    if found is None:
+        raise click.UsageError(f"no completion for {shell}")
+    click.echo(found(cli, {}, "mist", "_MIST_COMPLETE").source())
+
+
+def complete_providers(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the ids of providers that begin so."""
+    from mistcore.registry import Registry
+
+    return [CompletionItem(name) for name in Registry() if name.startswith(incomplete)]
+
+
+def complete_backends(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the titles of backends that begin so, and ids once enough of one is typed."""
+    try:
+        backends = manager_of(context).backends()
+    except MistError:
+        return []
+    text = incomplete.casefold()
+    found = [
+        CompletionItem(each.title, help=each.provider) for each in backends if each.title.casefold().startswith(text)
+    ]
+    return found or [CompletionItem(each.id, help=each.title) for each in backends if each.id.startswith(incomplete)]
+
+
+def complete_regions(provider: str) -> Callable[..., list[CompletionItem]]:
+    """Return the completion of a provider's regions."""
+
+    def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from mistcore.registry import Registry
+
+        return [
+            CompletionItem(region.id, help=region.location)
+            for region in Registry()[provider].regions
+            if region.id.startswith(incomplete)
+        ]
+
+    return complete

@@ -1,0 +1,181 @@
+"""How data is printed: tables for people, tab-separated lines when piped, JSON, JSON lines and CSV on request."""
+
+from __future__ import annotations
+
+import json
+import sys
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import click
+
+__all__ = ["Column", "output_options", "print_rows", "visible"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+Row = Mapping[str, Any]
+FORMATS = ("table", "plain", "json", "jsonl", "csv")
+
+
+class Column:
+    """One column of a table.
+
+    Args:
+        key: the key of a row. title: what stands above it.
+        fixed: never shortened (an id). wide: left out of tables for people, since it would not fit.
+    """
+
+    def __init__(self, key: str, title: str = "", *, fixed: bool = False, wide: bool = False) -> None:
+        self.key = key
+        self.title = title or key.replace("_", " ").upper()
+        self.fixed = fixed
+        self.wide = wide
+
+
+def output_options(function: F) -> F:
+    """Add `--output` and `--json` to a command, which receives `output`."""
+
+    def choose(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+        if value:
+            context.params["output"] = "json"
+
+    function = click.option(
+        "--json", is_flag=True, expose_value=False, callback=choose, help="The same as --output json."
+    )(function)
+    return click.option(
+        "--output",
+        type=click.Choice(FORMATS),
+        default=lambda: "table" if sys.stdout.isatty() else "plain",
+        help="Default: table on a terminal, plain (tab-separated) when piped.",
+        is_eager=True,
+    )(function)
+
+
+def visible(text: object) -> str:
+    """Return the text with control characters spelled out, so that none reaches a terminal."""
+    text = str(text)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        letter
+        if letter == " " or unicodedata.category(letter) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
+        else _spelled(letter)
+        for letter in text
+    )
+
+
+def _spelled(letter: str) -> str:
+    return letter.encode("unicode_escape").decode("ascii")
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={_text(item)}" if item != "" else str(key) for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_text, value))
+    return visible(value)
+
+
+def print_rows(rows: Iterable[Row], columns: Sequence[Column], output: str, *, empty: str = "") -> None:
+    """Print rows in the form asked for. `empty` is said on a terminal when there are none.
+
+    JSON holds every key of a row; the other forms hold the columns.
+    """
+    rows = list(rows)
+    if output == "json":
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    elif output == "jsonl":
+        for row in rows:
+            click.echo(json_line(row))
+    elif output == "csv":
+        _print_csv(rows, columns)
+    elif output == "plain":
+        click.echo("\t".join(column.title for column in columns))
+        for row in rows:
+            click.echo("\t".join(_text(row.get(column.key)) for column in columns))
+    elif not rows and empty:
+        click.echo(empty, err=True)
+    else:
+        _print_table(rows, columns)
+
+
+def json_line(row: Row) -> str:
+    """Return a row as one line of JSON."""
+    return json.dumps(row, ensure_ascii=False)
+
+
+def print_record(record: Row, output: str) -> None:
+    """Print one thing, key by key."""
+    if output in ("json", "jsonl"):
+        click.echo(json.dumps(record, indent=2 if output == "json" else None, ensure_ascii=False))
+        return
+    if output == "csv":
+        _print_csv([record], [Column(key, key) for key in record])
+        return
+    width = max(map(len, record)) + 2
+    for key, value in record.items():
+        if output == "plain":
+            click.echo(f"{key}\t{_text(value)}")
+        else:
+            click.echo(f"{key.replace('_', ' ')}:".ljust(width) + _text(value))
+
+
+def _print_csv(rows: Iterable[Row], columns: Sequence[Column]) -> None:
+    import csv
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(column.key for column in columns)
+    for row in rows:
+        writer.writerow(_safe_cell(_text(row.get(column.key))) for column in columns)
+
+
+def _safe_cell(text: str) -> str:
+    # A spreadsheet would run a cell that begins so as a formula; a machine's name is not ours to trust.
+    return f"'{text}" if text[:1] in ("=", "+", "@") or (text[:1] == "-" and not _is_number(text)) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _print_table(rows: Sequence[Row], columns: Sequence[Column]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    shown = [column for column in columns if not column.wide]
+    for column in shown:
+        table.add_column(column.title, no_wrap=True, overflow="ellipsis", min_width=_least_width(rows, column))
+    for row in rows:
+        table.add_row(*(Text(_text(row.get(column.key)), style=_style(column, row)) for column in shown))
+    Console(highlight=False).print(table)
+
+
+def _least_width(rows: Sequence[Row], column: Column) -> int | None:
+    if not column.fixed:
+        return None
+    return max([len(column.title), *(len(_text(row.get(column.key))) for row in rows)])
+
+
+def _style(column: Column, row: Row) -> str:
+    if column.key not in ("state", "status"):
+        return ""
+    return {
+        "running": "green",
+        "ok": "green",
+        "error": "red",
+        "failed": "red",
+        "stopped": "dim",
+        "terminated": "dim",
+    }.get(str(row.get(column.key)), "yellow")

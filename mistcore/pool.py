@@ -1,0 +1,129 @@
+"""The provider instances of a manager: made when needed, kept while their credentials stay the same, few at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from mistcore import credentials
+from mistcore.errors import InvalidFields, MistError, UnknownProvider
+
+if TYPE_CHECKING:
+    from mistcore.provider import Provider
+    from mistcore.registry import Registry
+    from mistcore.stores.base import Record
+
+__all__ = ["ProviderPool"]
+
+
+@attrs.define(eq=False)
+class _Held:
+    provider: Provider
+    values: dict[str, Any]
+    users: int = 0
+    closing: bool = False
+
+
+class ProviderPool:
+    """Provider instances by backend id. At most `size` are kept; those in use are never closed under their users."""
+
+    def __init__(self, registry: Registry, size: int = 64) -> None:
+        self._registry = registry
+        self._size = size
+        self._held: OrderedDict[str, _Held] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def use(self, record: Record) -> Iterator[Provider]:
+        """Lend the instance for a record to the block. References are resolved each time, so changes take effect."""
+        cls = self.provider_class(record)
+        values = resolved_values(cls, record)
+        with self._lock:
+            held = self._held.get(record.id)
+            if held is not None and (held.values != values or type(held.provider) is not cls):
+                self._drop(record.id)
+                held = None
+            if held is None:
+                held = self._held[record.id] = _Held(cls(**values), values)
+            held.users += 1
+            self._held.move_to_end(record.id)
+            for stale in [key for key, each in self._held.items() if not each.users][: len(self._held) - self._size]:
+                self._drop(stale)
+        try:
+            yield held.provider
+        finally:
+            with self._lock:
+                held.users -= 1
+                last = held.closing and not held.users
+            if last:
+                _close(held.provider)
+
+    def provider_class(self, record: Record) -> type[Provider]:
+        """Return the class behind a record.
+
+        Raises:
+            UnknownProvider: naming the package that is missing, where the record tells.
+            BrokenPlugin: the plugin cannot be used.
+        """
+        try:
+            return self._registry[record.provider]
+        except UnknownProvider as error:
+            package = record.unknown.get("package")
+            if package:
+                error.remedy = f"Its plugin is not installed any more: pip install {package}"
+            raise
+
+    def forget(self, id: str) -> None:
+        """Close the instance of a backend, now or when its last user is done."""
+        with self._lock:
+            self._drop(id)
+
+    def close(self) -> None:
+        """Close every instance."""
+        with self._lock:
+            for each in list(self._held):
+                self._drop(each)
+
+    def _drop(self, id: str) -> None:
+        held = self._held.pop(id, None)
+        if held is None:
+            return
+        if held.users:
+            held.closing = True
+        else:
+            _close(held.provider)
+
+
+def _close(provider: Provider) -> None:
+    with suppress(Exception):
+        provider.close()
+
+
+def resolved_values(cls: type[Provider], record: Record) -> dict[str, Any]:
+    """Return the keyword arguments for a record's provider, references resolved. Raises `InvalidFields`."""
+    values, problems = credentials.resolve(cls.fields(), stored_values(record))
+    if problems:
+        raise InvalidFields(problems, provider=record.provider)
+    return values
+
+
+def stored_values(record: Record) -> dict[str, Any]:
+    """Return the field values of a record as written, the region among them."""
+    return {**record.credentials, "region": record.region} if record.region else dict(record.credentials)
+
+
+def secrets_of_provider(provider: Provider) -> list[str]:
+    """Return the secret field values of an instance."""
+    found = []
+    for field in provider.fields():
+        if field.secret:
+            with suppress(MistError):
+                value = getattr(provider, field.name)
+                if isinstance(value, str):
+                    found.append(value)
+    return found
