@@ -1,0 +1,189 @@
+"""One request and its answer: with the credentials, followed where it is redirected, and written to the log."""
+
+from __future__ import annotations
+
+import json as _json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+import attrs
+
+from mistcore.errors import AuthenticationFailed, InvalidFields, MistError, ProviderError
+from mistcore.http import addresses
+
+if TYPE_CHECKING:
+    from requests.auth import AuthBase
+
+    from mistcore.http.transport import Transport
+
+__all__ = ["READS", "Answer", "Sender"]
+
+log = logging.getLogger(__name__)
+
+#: The methods that change nothing.
+READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MOST_REDIRECTS = 5
+#: Headers that go along to another host: nothing that could let anybody in.
+_HARMLESS = frozenset({"accept", "accept-encoding", "user-agent"})
+
+
+@attrs.frozen
+class Answer:
+    """A service's answer with a status below 400. Names in `headers` are case-insensitive; `body` is unpacked."""
+
+    status: int
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    body: bytes = attrs.field(repr=False)
+    method: str
+    url: str
+
+    def json(self) -> Any:
+        """Return the body read as JSON, or None when it is empty. Raises `ProviderError` when it is anything else."""
+        if not self.body or self.body.isspace():
+            return None
+        try:
+            return _json.loads(self.body)
+        except RecursionError as error:
+            cause: Exception = error
+            words = "is nested too deeply"
+        except UnicodeDecodeError as error:
+            cause, words = error, "is not text in UTF-8"
+        except ValueError as error:
+            cause, words = error, "is not JSON, or was cut off"
+        raise ProviderError(
+            f"the answer to {self.method} {self.url} {words}",
+            status=self.status,
+            reason="garbled",
+            remedy="Is the address of the service right?",
+        ) from cause
+
+
+class Sender:
+    """What a session sends with: its headers, credentials, connections and limits."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        headers: Mapping[str, str],
+        auth: tuple[str, str] | AuthBase | None,
+        seconds: Callable[[], float],
+        verify: bool,
+        ca_cert: str,
+        max_body: int,
+    ) -> None:
+        self._base_url = base_url
+        self._headers = {
+            "User-Agent": _user_agent(),
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip, deflate",
+            **headers,
+        }
+        self._auth = auth
+        self._seconds = seconds
+        self._verify = verify
+        self._ca_cert = ca_cert
+        self._max_body = max_body
+        self._transport: Transport | None = None
+        self._pid = 0
+        self._lock = threading.Lock()
+
+    def send(self, method: str, url: str, **options: Any) -> Answer:
+        """Send a request, follow where it is redirected, and return the answer. Raises `Broken` where none comes."""
+        from requests import Request as Outgoing
+        from requests.exceptions import RequestException
+
+        headers = {**self._headers, **(options.pop("headers") or {})}
+        auth = self._auth
+        started = time.monotonic()
+        for _ in range(_MOST_REDIRECTS):
+            try:
+                prepared = Outgoing(method, url, headers=headers, auth=auth, **options).prepare()
+            except (RequestException, UnicodeError) as error:
+                raise self._unsendable(error) from None
+            response, body = self._connections().exchange(
+                prepared, origin=addresses.origin(url), seconds=self._seconds(), max_body=self._max_body
+            )
+            shown = addresses.shown(url)
+            took = (time.monotonic() - started) * 1000
+            log.debug("%s %s %s %.0f ms", method, urlsplit(url).path, response.status_code, took)
+            location = response.headers.get("Location")
+            if response.status_code not in _REDIRECTS or not location:
+                return Answer(response.status_code, response.headers, body, method, shown)
+            target = urljoin(url, location)
+            self._may_redirect(method, url, target, response.status_code)
+            if addresses.origin(target) != addresses.origin(url) and not addresses.is_upgrade(url, target):
+                headers = {name: value for name, value in headers.items() if name.lower() in _HARMLESS}
+                auth = None
+            options["params"] = None
+            url = target
+        raise ProviderError(
+            f"{addresses.shown(url)} redirects without end", reason="redirect", remedy="Is the address right?"
+        )
+
+    def _may_redirect(self, method: str, url: str, target: str, status: int) -> None:
+        same = addresses.origin(target) == addresses.origin(url) or addresses.is_upgrade(url, target)
+        downgrade = url.startswith("https:") and not target.startswith("https:")
+        if downgrade or addresses.malformed(target) or (method not in READS and not (same and status in {307, 308})):
+            raise ProviderError(
+                f"{addresses.shown(url)} redirects {method} to {addresses.shown(target)}, which is not followed",
+                status=status,
+                reason="redirect",
+                remedy="If that is where the service is now, give its address.",
+            )
+
+    def _connections(self) -> Transport:
+        from mistcore.http.transport import Transport
+
+        with self._lock:
+            if self._transport is None or self._pid != os.getpid():  # a forked child must not share sockets
+                self._transport = Transport(verify=self._verify, ca_cert=self._ca_cert)
+                self._pid = os.getpid()
+            return self._transport
+
+    def close(self) -> None:
+        """Close the connections; the next request opens new ones."""
+        with self._lock:
+            transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.close()
+
+    def _unsendable(self, error: Exception) -> MistError:
+        if "header" in type(error).__name__.lower() or isinstance(error, UnicodeError):
+            return AuthenticationFailed(
+                "the credentials hold characters that cannot be sent", reason="malformed", remedy="Copy them again."
+            )
+        return InvalidFields({"endpoint": f"{self._base_url!r} is not an address that can be used"})
+
+    def scrub(self, error: MistError) -> None:
+        """Take the session's secrets out of words that may echo them."""
+        if self._secrets and error.args:
+            text = str(error.args[0])
+            for word in self._secrets:
+                text = text.replace(word, "…")
+            error.args = (text, *error.args[1:])
+
+    @property
+    def _secrets(self) -> list[str]:
+        found = list(self._auth) if isinstance(self._auth, tuple) else []
+        found = found[1:]
+        for name, value in self._headers.items():
+            if any(part in name.lower() for part in ("auth", "token", "key", "secret", "cookie", "password")):
+                found += [value, *value.split()[1:]]
+        return [word for word in sorted(found, key=len, reverse=True) if len(word) > 3]
+
+
+@cache
+def _user_agent() -> str:
+    try:
+        return f"mistcore/{version('mistcore')}"
+    except PackageNotFoundError:
+        return "mistcore"

@@ -1,0 +1,378 @@
+"""One exchange over the wire, on top of `requests`: bounded in time and size, its failures told apart.
+
+This module imports `requests`; the session imports it when it sends its first request.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import os
+import socket
+import ssl
+import threading
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+import certifi
+import requests
+import requests.adapters
+import requests.utils
+import urllib3
+import urllib3.connection
+import urllib3.connectionpool
+import urllib3.exceptions
+from urllib3.util.ssl_ import create_urllib3_context
+
+from mistcore.deadline import current_deadline, remaining
+from mistcore.errors import AuthenticationFailed, InvalidFields, MistError, ProviderError, Unreachable
+
+__all__ = ["Broken", "Transport", "read_body", "tls_context"]
+
+_CHUNK = 64 * 1024
+#: A cancelled deadline is noticed within this many seconds.
+_SLICE = 0.5
+
+
+class Broken(Exception):
+    """An exchange that ended without an answer. `error` is ours; `sent` tells whether the request may have arrived."""
+
+    def __init__(self, error: MistError, *, sent: bool, passing: bool) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.sent = sent
+        #: Whether another attempt is likely to fare better.
+        self.passing = passing
+
+
+# -- an end to every wait ---------------------------------------------------------------------------------------------
+
+
+class _TimedReader(io.RawIOBase):
+    """Reads a socket so that a whole answer, headers and body, ends in time however slowly it trickles in."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
+        self._raw = raw
+        self._sock = sock
+        seconds = sock.gettimeout()
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while True:
+            wait = _SLICE if self._end is None else min(_SLICE, self._end - time.monotonic())
+            if wait <= 0:
+                raise TimeoutError("timed out")
+            if current_deadline() is not None:
+                wait = remaining(wait)
+            self._sock.settimeout(max(wait, 0.001))
+            try:
+                return self._sock.recv_into(buffer)
+            except TimeoutError:
+                continue
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._raw.close()
+
+
+class _TimedResponse(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_TimedReader(self.fp.detach(), sock), _CHUNK)
+
+
+class _HTTPConnection(urllib3.connection.HTTPConnection):
+    response_class = _TimedResponse
+
+
+class _HTTPSConnection(urllib3.connection.HTTPSConnection):
+    response_class = _TimedResponse
+
+
+class _HTTPPool(urllib3.connectionpool.HTTPConnectionPool):
+    ConnectionCls = _HTTPConnection  # pyright: ignore[reportAssignmentType] - urllib3 declares protocols that its own classes do not fit
+
+
+class _HTTPSPool(urllib3.connectionpool.HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection  # pyright: ignore[reportAssignmentType]
+
+    def _validate_conn(self, conn: Any) -> None:
+        """Connect now; without the warning of urllib3 where verification is off, since that was asked for."""
+        if getattr(conn, "sock", None) is None:
+            conn.connect()
+
+
+_POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
+
+
+# -- trust ------------------------------------------------------------------------------------------------------------
+
+_contexts: dict[tuple[Any, ...], ssl.SSLContext] = {}
+_contexts_lock = threading.Lock()
+
+
+def tls_context(verify: bool, ca_cert: str) -> ssl.SSLContext:
+    """Return the TLS context for this choice: one for the whole process, since to load the CAs is the dear part.
+
+    Args:
+        verify: False accepts any certificate.
+        ca_cert: the path or the PEM text of the only certificates to trust; by default those that
+            `REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE`, `SSL_CERT_FILE` or `SSL_CERT_DIR` name, or else certifi's.
+
+    """
+    source = _trusted(ca_cert) if verify else ("", "")
+    key = (verify, *source, _stamp(source[1]) if source[0] != "text" else None)
+    with _contexts_lock:
+        context = _contexts.get(key)
+        if context is None:
+            context = _contexts[key] = _make_context(verify, *source)
+        return context
+
+
+def _trusted(ca_cert: str) -> tuple[str, str]:
+    if "-----BEGIN" in ca_cert:
+        return "text", ca_cert
+    if ca_cert:
+        return "ca_cert", str(Path(ca_cert).expanduser())
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        if os.environ.get(name):
+            return name, os.environ[name]
+    return "certifi", certifi.where()
+
+
+def _stamp(path: str) -> tuple[int, int] | None:
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+def _make_context(verify: bool, kind: str, source: str) -> ssl.SSLContext:
+    context = create_urllib3_context()
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    try:
+        if kind == "text":
+            context.load_verify_locations(cadata=source)
+        elif Path(source).is_dir():
+            context.load_verify_locations(capath=source)
+        else:
+            context.load_verify_locations(cafile=source)
+    except (OSError, ValueError) as error:
+        what = "the text" if kind == "text" else source
+        words = f"{what} holds no certificates that can be read ({getattr(error, 'strerror', None) or 'not PEM'})"
+        if kind in {"text", "ca_cert"}:
+            raise InvalidFields({"ca_cert": words}) from error
+        raise Unreachable(words, reason="tls", remedy=f"Correct or unset {kind}.") from error
+    if kind in {"text", "ca_cert"}:
+        # Whoever names certificates may name the server's own, which is no CA.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
+
+
+# -- the exchange -----------------------------------------------------------------------------------------------------
+
+
+class Transport(requests.adapters.HTTPAdapter):
+    """The connections of one session. It trusts what it is told, whatever the environment says."""
+
+    def __init__(self, *, verify: bool, ca_cert: str) -> None:
+        self._verify = verify
+        self._context = tls_context(verify, ca_cert)
+        self._proxies: dict[str, dict[str, str]] = {}
+        super().__init__(pool_connections=4, pool_maxsize=16, max_retries=0)
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:
+        """Make the pools, of our connections and with the shared TLS context."""
+        super().init_poolmanager(connections, maxsize, block, ssl_context=self._context, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
+        """Make the same for a proxy."""
+        manager = super().proxy_manager_for(proxy, ssl_context=self._context, **kwargs)
+        if isinstance(manager, urllib3.ProxyManager):
+            manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Keep the CA bundle from being loaded again for each connection: the context has it."""
+        conn.cert_reqs = "CERT_REQUIRED" if self._verify else "CERT_NONE"
+        conn.ca_certs = conn.ca_cert_dir = None
+
+    def exchange(
+        self, request: requests.PreparedRequest, *, origin: str, seconds: float, max_body: int
+    ) -> tuple[requests.Response, bytes]:
+        """Send a request and return the answer with its body, within so many seconds. Raises `Broken`."""
+        if origin not in self._proxies:
+            self._proxies[origin] = requests.utils.get_environ_proxies(f"{origin}/", no_proxy=None)
+        started = False
+        try:
+            response = self.send(
+                request,
+                stream=True,
+                timeout=(min(seconds, 10.0), seconds),
+                verify=self._verify,
+                proxies=self._proxies[origin],
+            )
+            started = True
+            return response, read_body(response.raw, max_body)
+        except MistError as error:
+            raise Broken(error, sent=True, passing=False) from None
+        except (OSError, ValueError, urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
+            raise _explain(error, origin, started) from _root(error)
+
+
+def read_body(raw: urllib3.HTTPResponse, limit: int) -> bytes:
+    """Return the whole body, unpacked. Raises `ProviderError` when it, or what it unpacks to, passes the limit."""
+    too_long = ProviderError(
+        f"the answer is longer than {limit // 2**20} MiB", reason="too_long", remedy="Is the address right?"
+    )
+    done = False
+    try:
+        if int(raw.headers.get("Content-Length") or 0) > limit:
+            raise too_long
+        chunks, length = [], 0
+        while chunk := raw.read(_CHUNK, decode_content=False):
+            remaining(1.0)
+            chunks.append(chunk)
+            length += len(chunk)
+            if length > limit:
+                raise too_long
+        done = True
+    finally:
+        if done:
+            raw.release_conn()
+        else:
+            raw.close()
+    body = b"".join(chunks)
+    encoding = (raw.headers.get("Content-Encoding") or "identity").strip().lower()
+    if encoding == "identity" or not body:
+        return body
+    if encoding not in {"gzip", "x-gzip", "deflate"}:
+        raise ProviderError(
+            f"the answer is packed in a way that was not asked for ({encoding[:40]!r})", reason="garbled"
+        )
+    return _unpack(body, limit, too_long)
+
+
+def _unpack(body: bytes, limit: int, too_long: ProviderError) -> bytes:
+    cause: zlib.error | None = None
+    for window in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):  # gzip or zlib; bare deflate, as some servers send it
+        unpacker = zlib.decompressobj(window)
+        try:
+            text = unpacker.decompress(body, limit + 1)
+        except zlib.error as error:
+            cause = error
+            continue
+        if len(text) > limit:
+            raise too_long
+        if unpacker.eof:
+            return text
+    raise ProviderError("the answer is damaged or cut off: it cannot be unpacked", reason="garbled") from cause
+
+
+# -- what went wrong --------------------------------------------------------------------------------------------------
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """Return an exception and everything it wraps, outermost first."""
+    found: list[BaseException] = []
+    todo: list[Any] = [error]
+    while todo and len(found) < 50:
+        one = todo.pop(0)
+        if isinstance(one, BaseException) and one not in found:
+            found.append(one)
+            todo += [*one.args, getattr(one, "reason", None), one.__cause__, one.__context__]
+    return found
+
+
+def _root(error: BaseException) -> BaseException | None:
+    """Return the innermost exception that is the system's own.
+
+    Unlike those of requests it holds no address, query or header, so no secret shows in a traceback.
+    """
+    return next((one for one in reversed(_chain(error)) if type(one).__module__ in {"builtins", "socket", "ssl"}), None)
+
+
+def _explain(error: Exception, origin: str, started: bool) -> Broken:
+    host = origin.partition("://")[2]
+    chain = _chain(error)
+
+    def has(*kinds: type[BaseException]) -> Any:
+        return next((one for one in chain if isinstance(one, kinds)), None)
+
+    def broken(words: str, reason: str, remedy: str = "", *, sent: bool = True, passing: bool = False) -> Broken:
+        return Broken(Unreachable(words, reason=reason, remedy=remedy), sent=sent, passing=passing)
+
+    via = " (through the proxy)" if has(urllib3.exceptions.ProxyError) else ""
+    if not started and has(UnicodeEncodeError, requests.exceptions.InvalidHeader):
+        refused = AuthenticationFailed(
+            "the credentials hold characters that cannot be sent", reason="malformed", remedy="Copy them again."
+        )
+        return Broken(refused, sent=False, passing=False)
+    if has(socket.gaierror):
+        return broken(
+            f"the name {_bare(host)!r} does not resolve{via}", "dns", "Check the address, and the network.", sent=False
+        )
+    if has(ConnectionRefusedError):
+        return broken(
+            f"nothing listens at {host}{via}",
+            "refused",
+            "Check the address and port; is it running?",
+            sent=False,
+            passing=True,
+        )
+    if tls := has(ssl.SSLError):
+        return broken(f"no secure connection to {host}{via}: {_tls_words(tls)}", "tls", _tls_remedy(tls), sent=False)
+    if has(urllib3.exceptions.ConnectTimeoutError):
+        return broken(
+            f"no connection to {host}{via} in time",
+            "timeout",
+            "Check the address, and firewalls on the way.",
+            sent=False,
+        )
+    if has(TimeoutError, urllib3.exceptions.TimeoutError):
+        return broken(f"no whole answer from {host}{via} in time", "timeout", "Try again later, or allow more time.")
+    if has(urllib3.exceptions.NewConnectionError) or via:
+        system = next((one.strerror for one in reversed(chain) if isinstance(one, OSError) and one.strerror), "")
+        detail = f": {system}" if system else ""
+        return broken(
+            f"no connection to {host}{via}{detail}", "network", "Check the network.", sent=False, passing=True
+        )
+    if isinstance(error, (requests.exceptions.InvalidURL, urllib3.exceptions.LocationParseError)):
+        return Broken(InvalidFields({"endpoint": f"{host!r} is not an address"}), sent=False, passing=False)
+    words = "broke off within its answer" if started else "closed the connection without an answer"
+    return broken(f"{host} {words}{via}", "network", "Try again.", passing=True)
+
+
+def _bare(host: str) -> str:
+    return host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() and "]" not in host else host
+
+
+def _tls_words(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return str(error.verify_message or "its certificate cannot be verified").rstrip(".")
+    return (error.reason or "protocol error").replace("_", " ").lower()
+
+
+def _tls_remedy(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        if error.verify_code in {18, 19, 20, 21}:  # self-signed, or its issuer is not known here
+            return "If that is its own certificate, give it (or its CA) as ca_cert to trust it."
+        if error.verify_code in {62, 63, 64}:
+            return "Use the name that the certificate is for."
+        if error.verify_code in {9, 10}:
+            return "Renew its certificate, or set this machine's clock."
+        return "Check its certificate."
+    if error.reason in {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"}:
+        return "That port may speak plain HTTP: check the port, or write http://."
+    return "Check the address and what the server offers."
