@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -112,6 +113,8 @@ class Backend:
         }
 
     def __repr__(self) -> str:
+        with suppress(MistError):
+            _ = self.record
         record = self._last
         return f"Backend => {record.title}, {self._manager.provider_alias(record)}, {record.id}"
 

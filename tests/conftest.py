@@ -1,0 +1,35 @@
+"""What every test gets: a home of its own, and the vendors' documents where they are at hand."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Real servers, started when a test first asks for them.
+pytest_plugins: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep every test away from the user's store, keys and settings."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("MISTCORE_HOME", str(home / "mistcore"))
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "AZURE_", "DOCKER_", "GOOGLE_", "OS_")) or name in (
+            "MISTCORE_STORE",
+            "SSH_AUTH_SOCK",
+        ):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def api_specs() -> Path:
+    """The folder of the vendors' own documents and recorded responses; skips where it is not at hand."""
+    folder = os.environ.get("MISTCORE_API_SPECS")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("MISTCORE_API_SPECS does not name the folder of the vendors' documents")
+    return Path(folder)

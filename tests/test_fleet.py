@@ -1,0 +1,130 @@
+import gc
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from fakes.acme import GOOD, Acme
+
+from mistcore import (
+    AuthenticationFailed,
+    BackendManager,
+    BackendsFailed,
+    InvalidFields,
+    ProviderError,
+    Registry,
+    Unreachable,
+)
+from mistcore.stores.memory import MemoryStore
+
+
+@pytest.fixture
+def client():
+    Acme.release = threading.Event()
+    yield BackendManager(MemoryStore(), registry=Registry([Acme]))
+    Acme.release.set()
+
+
+def add(client: BackendManager, *tokens: str) -> list:
+    return [
+        client.add_backend("acme", f"{token}-{n}", "fra", token=token, check=False) for n, token in enumerate(tokens)
+    ]
+
+
+def test_machines_of_all_are_yielded_side_by_side_as_each_answers(client) -> None:
+    slow, *_ = add(client, "slow", GOOD, GOOD, "slow")
+    began = time.monotonic()
+    walk = client.machines()
+    machines = list(walk)
+    assert time.monotonic() - began < 0.39  # two that take 0.2 s each, not one after the other
+    assert len(machines) == 12
+    assert machines[0].backend.title.startswith(GOOD)
+    assert walk.failures == {}
+    assert walk.seconds[slow] >= 0.2
+
+
+def test_a_failure_is_never_hidden_and_costs_only_its_own_row(client) -> None:
+    good, bug, garbage = add(client, GOOD, "bug-token", "garbage")
+    arrived = []
+    with pytest.raises(BackendsFailed) as caught:
+        for machine in client.machines():
+            arrived.append(machine.id)
+    assert len(arrived) == 3
+    assert [machine.id for machine in caught.value.machines] == arrived
+    assert set(caught.value.failures) == {bug, garbage}
+    assert all(isinstance(error, ProviderError) for error in caught.value.exceptions)
+    walk = client.machines(partial=True)
+    assert len(list(walk)) == 3
+    assert set(walk.failures) == {bug, garbage}
+    assert walk.failures[bug].backend == bug.title
+    assert set(walk.seconds) == {good, bug, garbage}
+
+
+def test_one_that_hangs_is_given_up_and_does_not_hold_up_the_rest(client) -> None:
+    hangs, *_ = add(client, "hangs", GOOD, GOOD)
+    began = time.monotonic()
+    walk = client.machines(partial=True, timeout=0.2, workers=1)
+    assert len(list(walk)) == 6
+    assert time.monotonic() - began < 5
+    assert isinstance(walk.failures[hangs], Unreachable)
+    assert walk.failures[hangs].reason == "timeout"
+
+
+def test_a_deadline_over_the_whole(client) -> None:
+    backends = add(client, *["hangs"] * 5, GOOD)
+    began = time.monotonic()
+    walk = client.machines(partial=True, deadline=0.3, workers=6)
+    assert len(list(walk)) == 3
+    assert time.monotonic() - began < 5
+    assert len(walk.failures) == 5
+    walk = client.machines(partial=True, deadline=0.3, workers=1, backends=backends[:4])
+    assert list(walk) == []
+    assert all(error.reason == "timeout" for error in walk.failures.values())
+
+
+def test_leaving_early_cancels_what_is_under_way(client) -> None:
+    add(client, GOOD, *["hangs"] * 3)
+    with client.machines(workers=2) as walk:
+        next(walk)
+    before = threading.active_count()
+    Acme.release.set()
+    gc.collect()
+    time.sleep(0.3)
+    assert threading.active_count() < before
+    assert len(walk.seconds) == 1
+
+
+def test_checks_say_for_each_backend_how_it_ended(client) -> None:
+    good, bad = add(client, GOOD, "wrong")
+    results = {result.backend: result for result in client.check()}
+    assert results[good].account.name == "me@acme.example"
+    assert isinstance(results[bad].error, AuthenticationFailed)
+    assert results[bad].account is None
+    assert results[good].seconds >= 0
+
+
+def test_which_are_asked(client) -> None:
+    first, second = add(client, GOOD, GOOD)
+    second.disable()
+    assert [r.backend for r in client.check()] == [first]
+    assert [r.backend for r in client.check(backends=[second])] == [second]
+    assert [r.backend for r in client.check(backends=[second.title, second, second.id])] == [second]
+    assert [r.backend for r in client.check(search=first.title.upper())] == [first]
+    assert list(client.check(provider="ec2")) == []
+    assert [m.id for m in client.machines(search="WEB")] == ["m-1001"]
+    assert [m.id for m in client.machines(name="db")] == ["m-1002", "m-2001"]
+    assert [m.id for m in client.machines(id="m-2001")] == ["m-2001"]
+
+
+def test_somebody_elses_pool_does_the_asking(client) -> None:
+    bug = add(client, GOOD, "bug-token", GOOD)[1]
+    with ThreadPoolExecutor(2) as pool:
+        walk = client.machines(partial=True, executor=pool)
+        assert len(list(walk)) == 6
+    assert set(walk.failures) == {bug}
+
+
+def test_limits_that_make_no_sense_are_named_at_once(client) -> None:
+    with pytest.raises(InvalidFields) as caught:
+        client.machines(timeout=0, deadline=-1, workers=0)
+    assert set(caught.value.problems) == {"timeout", "deadline", "workers"}

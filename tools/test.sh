@@ -1,0 +1,9 @@
+#!/bin/sh
+# Sets everything up in .venv and .tox and runs every check: style, types, tests against the built wheel, docs.
+# Tests that need a server that is not installed are skipped, unless MISTCORE_REQUIRE_PEERS is set.
+set -eu
+cd "$(dirname "$0")/.."
+. tools/venv.sh
+make_venv
+.venv/bin/pip install --quiet --disable-pip-version-check 'tox>=4.22'
+exec .venv/bin/tox "$@"
