@@ -1,13 +1,82 @@
-"""Where backends are kept."""
+"""Where backends are kept: a store is a JSON file unless its location is a URL that says otherwise."""
 
 from __future__ import annotations
 
+import os
+import re
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from mistcore.stores.base import Record, Store, Transaction
+from mistcore.errors import StoreError
 
-__all__ = ["Record", "Store", "Transaction", "open_store"]
+if TYPE_CHECKING:
+    from mistcore.stores.base import Record as Record
+    from mistcore.stores.base import Store as Store
+    from mistcore.stores.base import Transaction as Transaction
+    from mistcore.stores.json_file import JsonStore as JsonStore
+
+__all__ = ["JsonStore", "Record", "Store", "Transaction", "default_location", "open_store"]
+
+_HOME_OF = {"JsonStore": "json_file", "Record": "base", "Store": "base", "Transaction": "base"}
 
 
-def open_store(location: str | Path | None) -> Store:
-    raise NotImplementedError
+def default_location() -> str:
+    """Return where the user's own store is: a path, or a URL.
+
+    That is MISTCORE_STORE if it is set, else `backends.json` in the folder MISTCORE_HOME, else in the folder in which
+    programs keep their data on this platform.
+    """
+    if location := os.environ.get("MISTCORE_STORE"):
+        return location
+    home = os.environ.get("MISTCORE_HOME")
+    if not home:
+        from platformdirs import user_data_dir
+
+        home = user_data_dir("mistcore", appauthor=False)
+    return str(Path(home) / "backends.json")
+
+
+def open_store(location: str | os.PathLike[str] | None = None) -> Store:
+    """Open the store at a path or URL (`json:///path/to/backends.json`); without one, the user's own.
+
+    Nothing is read or made yet: that happens when the store is used.
+
+    Raises:
+        StoreError: nothing here knows the scheme of the URL, or the location cannot be one.
+
+    """
+    if location is None:
+        location = default_location()
+    match = re.match(r"([a-z][a-z0-9+.-]*)://", location, re.IGNORECASE) if isinstance(location, str) else None
+    scheme = match[1].lower() if match else "json"
+    if scheme != "json":
+        raise StoreError(
+            f"no kind of store is known for {scheme}://",
+            reason="scheme",
+            remedy="Give the path of a JSON file, or a URL that starts with json://; a plugin may add further ones.",
+        )
+    from mistcore.stores.json_file import JsonStore
+
+    return JsonStore(_path(str(location)) if match else location)
+
+
+def _path(url: str) -> str:
+    from urllib.parse import unquote, urlsplit
+
+    parts = urlsplit(url)
+    if parts.netloc or not parts.path.strip("/") or parts.query or parts.fragment:
+        raise StoreError(
+            "a json:// URL holds a path and nothing else",
+            reason="name",
+            remedy="Write three slashes before it: json:///home/me/backends.json",
+        )
+    return unquote(parts.path)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value

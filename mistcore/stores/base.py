@@ -59,12 +59,17 @@ class Store(abc.ABC):
     def read(self) -> Mapping[str, Record]:
         """Return all records by id, in the order in which they were added. Never blocks on a writer.
 
-        The mapping is a snapshot and must not be changed; it may be the same object until the store changes.
+        The mapping is a snapshot and must not be changed. In a thread that has a transaction open, it shows what that
+        transaction has done so far; everywhere else, what has been kept.
         """
 
     @abc.abstractmethod
     def change(self) -> AbstractContextManager[Transaction]:
-        """Open a transaction, alone among all threads and processes. A nested call in the same thread joins it."""
+        """Open a transaction, alone among all threads and processes. Nothing of a block that raises is kept.
+
+        A nested call in the same thread joins the outer transaction: what it did is kept when the outer block ends well,
+        and is undone when its own block raises, even if the outer one goes on.
+        """
 
     def close(self) -> None:
         """Let go of connections. The store may be used again afterwards."""

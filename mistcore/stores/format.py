@@ -1,0 +1,342 @@
+"""The text of a JSON store: bytes to records and back.
+
+A person can read it and compare two versions of it: each key has a line of its own. The text of every record is kept as
+it was read or first written, so a change of one among thousands lays out one, and a diff shows that one. (json's own
+`indent` would mean its slow encoder, for everything.)
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from operator import itemgetter
+from typing import Any
+
+import attrs
+
+from mistcore.stores.base import Record
+
+__all__ = ["VERSION", "Damaged", "Document", "Problem", "compose", "decode", "encode", "parse"]
+
+#: The version that this module writes, and the newest that it reads.
+VERSION = 1
+
+_KEYS = ("id", "title", "provider", "region", "enabled", "created_at", "credentials")
+_KNOWN = frozenset(_KEYS)
+_TYPES = (str, str, str, str, bool, str, dict)
+_WORDS = {str: "a text", bool: "true or false", dict: "an object"}
+_BETWEEN = ",\n    "
+_DEEPEST = 100
+
+_values = itemgetter(*_KEYS)
+_encode: Callable[[Any], str] = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_encode_ascii: Callable[[Any], str] = json.JSONEncoder(allow_nan=False).encode
+
+
+class Problem(ValueError):
+    """A record that cannot be one. The words never quote a value; `key` is the key at fault, if it is one."""
+
+    def __init__(self, what: str, key: str = "") -> None:
+        super().__init__(what)
+        self.key = key
+
+
+class Damaged(Exception):
+    """Bytes that are no store of a version known here. The words never quote what is in them."""
+
+    def __init__(self, what: str, *, line: int = 0, newer: bool = False) -> None:
+        super().__init__(f"line {line}: {what}" if line else what)
+        self.newer = newer
+
+
+@attrs.define(repr=False)
+class Document:
+    """What a file holds: records by id, the text of each, and the texts of all top-level values in their order."""
+
+    records: dict[str, Record] = attrs.field(factory=dict)
+    texts: dict[str, str] = attrs.field(factory=dict)
+    top: dict[str, str] = attrs.field(factory=lambda: {"version": str(VERSION), "backends": ""})
+
+    def copy(self) -> Document:
+        """Return a copy that may be changed apart from this one."""
+        return Document(dict(self.records), dict(self.texts), dict(self.top))
+
+
+# --- reading
+
+
+def parse(data: bytes) -> Document:
+    """Return what the bytes of a store file hold.
+
+    Raises:
+        Damaged: they are not UTF-8, not JSON, not a store, or of a newer version.
+
+    """
+    if not data.strip():
+        raise Damaged("it holds nothing but white space" if data else "it is empty")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Damaged("it is not UTF-8 text", line=data.count(b"\n", 0, error.start) + 1) from None
+
+    def damaged(what: str, at: int) -> Damaged:
+        return Damaged(what, line=text.count("\n", 0, at) + 1)
+
+    try:
+        top, rows = _Scanner(text).document()
+    except _Fault as fault:
+        raise damaged(fault.what, fault.at) from None
+    version = top.get("version", "")
+    if not re.fullmatch("[1-9][0-9]{0,8}", version):
+        where = text.find('"version"')
+        raise damaged("the version is not a whole number from 1 on", where) if version else Damaged("it has no version")
+    if int(version) > VERSION:
+        raise Damaged(f"it is of version {version}, and this mistcore reads up to {VERSION}", newer=True)
+    if rows is None:
+        where = text.find('"backends"')
+        raise damaged("backends is not a list", where) if "backends" in top else Damaged("it has no list of backends")
+
+    document = Document(top=top)
+    starts: dict[str, int] = {}
+    for raw, start, end in rows:
+        try:
+            record = decode(raw)
+        except Problem as problem:
+            key = text.find(f'"{problem.key}"', start, end) if problem.key else -1
+            raise damaged(f"backend {len(starts) + 1} {problem}", max(key, start)) from None
+        if record.id in starts:
+            first = text.count("\n", 0, starts[record.id]) + 1
+            raise damaged(f"backend {len(starts) + 1} has the id of the one on line {first}", start)
+        starts[record.id] = start
+        document.records[record.id] = record
+        document.texts[record.id] = text[start:end]
+    return document
+
+
+class _Fault(Exception):
+    def __init__(self, what: str, at: int) -> None:
+        super().__init__(what)
+        self.what = what
+        self.at = at
+
+
+class _Refused(ValueError):
+    """Something that json would let pass."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise _Refused("a key stands twice in one object")
+    return result
+
+
+def _no_constant(name: str) -> Any:
+    raise _Refused(f"{name} is not JSON")
+
+
+class _Scanner:
+    """Walks the top level and the list of backends itself, to know where each value stands; json reads the values."""
+
+    _space = re.compile(r"[ \t\n\r]*")
+    _read = staticmethod(json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant).raw_decode)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+
+    def document(self) -> tuple[dict[str, str], list[tuple[Any, int, int]] | None]:
+        """Return the texts of the top-level values, and each backend with its place (None if they are no list)."""
+        top: dict[str, str] = {}
+        rows: list[tuple[Any, int, int]] | None = None
+        self._take("{")
+        more = self._next() != "}"
+        while more:
+            if self._next() != '"':
+                raise _Fault("it is not JSON (a name in double quotes is missing)", self._at)
+            key, start, _ = self._value()
+            if key in top:
+                raise _Fault("a key stands twice in one object", start)
+            self._take(":")
+            if key == "backends" and self._next() == "[":
+                rows = self._list()
+                top[key] = ""
+            else:
+                _, start, end = self._value()
+                top[key] = self._text[start:end]
+            more = self._next() == ","
+            if more:
+                self._take(",")
+        self._take("}")
+        if self._next():
+            raise _Fault("it goes on after its end", self._at)
+        return top, rows
+
+    def _list(self) -> list[tuple[Any, int, int]]:
+        rows = []
+        self._take("[")
+        more = self._next() != "]"
+        while more:
+            rows.append(self._value())
+            if self._text.startswith(_BETWEEN, self._at):  # as this module writes it: no need to look closer
+                self._at += len(_BETWEEN)
+                continue
+            more = self._next() == ","
+            if more:
+                self._take(",")
+        self._take("]")
+        return rows
+
+    def _next(self) -> str:
+        """Return the next character that is no white space, or "" at the end."""
+        match = self._space.match(self._text, self._at)
+        self._at = match.end() if match else self._at
+        return self._text[self._at : self._at + 1]
+
+    def _take(self, expected: str) -> None:
+        if self._next() != expected:
+            end = self._at == len(self._text)
+            raise _Fault("it ends too early" if end else f"it is not JSON ('{expected}' is expected)", self._at)
+        self._at += 1
+
+    def _value(self) -> tuple[Any, int, int]:
+        """Read one value; return it with where it starts and ends."""
+        if not self._next():
+            raise _Fault("it ends too early", self._at)
+        start = self._at
+        try:
+            value, self._at = self._read(self._text, start)
+        except _Refused as error:
+            raise _Fault(str(error), start) from None
+        except RecursionError:
+            raise _Fault("it is nested too deeply", start) from None
+        except json.JSONDecodeError as error:
+            words = error.msg.partition(":")[0]  # what follows a colon may quote the file
+            raise _Fault(f"it is not JSON ({words})", error.pos) from None
+        except ValueError:  # the limit on the digits of a number
+            raise _Fault("a number is too long", start) from None
+        return value, start, self._at
+
+
+def decode(raw: Any) -> Record:
+    """Return the record that a parsed JSON object is.
+
+    Raises:
+        Problem: it is not an object, a key is missing, or a value has the wrong type.
+
+    """
+    if type(raw) is not dict:
+        raise Problem("is not an object")
+    try:
+        values = _values(raw)
+    except KeyError as missing:
+        raise Problem(f"has no {missing.args[0]}") from None
+    if tuple(map(type, values)) != _TYPES:
+        key, expected = next((k, t) for k, t, v in zip(_KEYS, _TYPES, values, strict=True) if type(v) is not t)
+        raise Problem(f"has a bad {key} ({_WORDS[expected]} is expected)", key)
+    if not values[0]:
+        raise Problem("has an empty id", "id")
+    unknown = {key: value for key, value in raw.items() if key not in _KNOWN} if len(raw) > len(_KEYS) else {}
+    if _is_deeper(values[6], _DEEPEST) or (unknown and _is_deeper(unknown, _DEEPEST)):
+        raise Problem("is nested too deeply")
+    id, title, provider, region, enabled, created_at, credentials = values
+    return Record(id, title, provider, region, enabled, _time(created_at), credentials, unknown)
+
+
+def _time(text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+        if time.tzinfo is UTC:
+            return time
+        if time.tzinfo is not None:
+            return time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise Problem("has a bad created_at (a time like 2030-01-31T12:00:00Z is expected)", "created_at")
+
+
+def _is_deeper(value: Any, than: int) -> bool:
+    if not than:
+        return True
+    for part in value.values() if type(value) is dict else value:
+        if type(part) in (dict, list) and _is_deeper(part, than - 1):
+            return True
+    return False
+
+
+# --- writing
+
+
+def compose(document: Document) -> bytes:
+    """Return the bytes of a store file."""
+    texts = _BETWEEN.join(document.texts.values())
+    backends = f"[\n    {texts}\n  ]" if texts else "[]"
+    lines = [f"  {_text(key)}: {backends if key == 'backends' else text}" for key, text in document.top.items()]
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+
+
+def encode(record: Record) -> tuple[Record, str]:
+    """Return a record as reading it back will give it, and its text, indented for its place in the file.
+
+    Raises:
+        Problem: it holds something that JSON cannot express, or that this format has no place for.
+
+    """
+    if clash := sorted(_KNOWN.intersection(record.unknown)):
+        raise Problem(f"has {clash[0]} among the unknown keys", clash[0])
+    try:
+        created_at = record.created_at.astimezone(UTC).isoformat() if record.created_at.tzinfo else ""
+    except OverflowError:
+        created_at = ""
+    text = _lay_out(
+        {
+            "id": record.id,
+            "title": record.title,
+            "provider": record.provider,
+            "region": record.region,
+            "enabled": record.enabled,
+            "created_at": created_at.replace("+00:00", "Z"),
+            "credentials": record.credentials,
+            **record.unknown,
+        },
+        "\n    ",
+    )
+    return decode(json.loads(text)), text
+
+
+def _lay_out(value: Any, newline: str) -> str:
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, (Mapping, list, tuple)):
+        deeper = newline + "  "
+        if len(newline) > 3 * _DEEPEST:
+            raise Problem("is nested too deeply")
+        if isinstance(value, Mapping):
+            parts = [f"{_key(key)}: {_lay_out(part, deeper)}" for key, part in value.items()]
+            opening, closing = "{}"
+        else:
+            parts = [_lay_out(part, deeper) for part in value]
+            opening, closing = "[]"
+        return f"{opening}{deeper}{f',{deeper}'.join(parts)}{newline}{closing}" if parts else opening + closing
+    try:
+        return _encode(value)
+    except (TypeError, ValueError):
+        kind = type(value).__name__
+    raise Problem(f"holds a value that JSON cannot express (a {kind})")
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, str):
+        return _text(key)
+    raise Problem(f"has a key that is not a text (a {type(key).__name__})")
+
+
+def _text(text: str) -> str:
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # half of a surrogate pair: JSON can escape it, UTF-8 cannot hold it
+            return _encode_ascii(text)
+    return _encode(text)

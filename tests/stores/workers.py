@@ -1,0 +1,176 @@
+"""Programs of their own that use a store while the tests look on: python workers.py TASK LOCATION [NUMBER]."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from mistcore.stores import Record, Store, open_store
+
+
+def record(number: object) -> Record:
+    credentials = {"token": f"secret-{number}", "endpoint": "https://acme.example/v1"}
+    return Record(f"id-{number}", f"Backend {number}", "acme", credentials=credentials)
+
+
+def add(location: str, name: str, count: int) -> None:
+    """Add backends, one transaction each."""
+    with open_store(location) as store:
+        for number in range(count):
+            with store.change() as changes:
+                changes.put(record(f"{name}-{number}"))
+
+
+def fork(work: Callable[[int], None]) -> tuple[int, int]:
+    """Do the work in a process of its own; return that and what reads what it acknowledges (by `work`'s argument)."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(writer)
+        return child, reader
+    try:
+        os.close(reader)
+        work(writer)
+    except BaseException as error:  # noqa: BLE001 - it must end here whatever happens
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        os._exit(1)
+    os._exit(0)
+
+
+def ended(child: int, reader: int) -> tuple[int, list[str]]:
+    """Return how a process ended, and the names that it acknowledged."""
+    with os.fdopen(reader) as file:
+        acknowledged = file.read().split()
+    return os.waitpid(child, 0)[1], acknowledged
+
+
+class Witness:
+    """Sees to it that the store is whole after every death, and holds what was acknowledged."""
+
+    def __init__(self, location: str) -> None:
+        self.location = location
+        self.acknowledged: set[str] = set()
+        self.kills = 0
+        self.kept_without_word = 0
+
+    def warm_up(self) -> None:
+        """Import in this process what every writer needs, so that they are killed while they write."""
+        with open_store(self.location) as store, store.change() as changes:
+            changes.put(record("first"))
+        self.acknowledged.add("id-first")
+
+    def look(self, acknowledged: list[str]) -> None:
+        self.acknowledged.update(acknowledged)
+        with open_store(self.location) as store:
+            found = store.read()
+        lost = self.acknowledged - found.keys()
+        assert not lost, f"acknowledged, and lost: {sorted(lost)}"
+        for id, each in found.items():
+            assert each.credentials == record(id.removeprefix("id-")).credentials
+        # At most the one that was under way at each death was kept without a word.
+        self.kept_without_word = len(found) - len(self.acknowledged)
+        assert self.kept_without_word <= self.kills
+
+    def report(self) -> None:
+        result = {"kills": self.kills, "acknowledged": len(self.acknowledged), "silent": self.kept_without_word}
+        sys.stdout.write(json.dumps(result))
+
+
+def _add_one(store: Store, name: str, acknowledge: int) -> None:
+    with store.change() as changes:
+        changes.put(record(name))
+    os.write(acknowledge, f"id-{name}\n".encode())
+
+
+def killed_at_random(location: str, kills: int) -> None:
+    """Kill a writer that adds one backend after another, at random instants; look at the store after each death."""
+    witness = Witness(location)
+    witness.warm_up()
+    chance = random.Random(20300131)
+    while witness.kills < kills:
+
+        def work(acknowledge: int) -> None:
+            with open_store(location) as store:
+                for number in range(1_000_000):
+                    _add_one(store, f"{witness.kills}-{number}", acknowledge)
+
+        child, reader = fork(work)
+        time.sleep(chance.uniform(0, 0.03))
+        os.kill(child, signal.SIGKILL)
+        status, acknowledged = ended(child, reader)
+        assert status == signal.SIGKILL, f"the writer ended by itself: {status}"
+        witness.kills += 1
+        witness.look(acknowledged)
+    witness.report()
+
+
+def killed_at_each_line(location: str, _: int) -> None:
+    """Kill a writer before the first line of code, then before the second, and so on until it is through."""
+    code = os.sep + str(Path("mistcore", "stores")) + os.sep
+    witness = Witness(location)
+    witness.warm_up()
+    status = signal.SIGKILL
+    while status == signal.SIGKILL:
+
+        def work(acknowledge: int) -> None:
+            left = witness.kills + 1
+
+            def count(frame: object, event: str, arg: object) -> object:
+                nonlocal left
+                if event == "call":
+                    file = frame.f_code.co_filename  # type: ignore[attr-defined]
+                    return count if code in file and not file.endswith("format.py") else None  # that touches no file
+                left -= event == "line"
+                if not left:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return count
+
+            store = open_store(location)
+            store.read()
+            sys.settrace(count)  # type: ignore[arg-type]
+            _add_one(store, str(witness.kills), acknowledge)
+            sys.settrace(None)
+
+        status, acknowledged = ended(*fork(work))
+        witness.kills += status == signal.SIGKILL
+        witness.look(acknowledged)
+    assert not status
+    witness.report()
+
+
+def as_nobody(location: str, _: int) -> None:
+    """Read and try to add as a user without rights; say what came of it."""
+
+    def work(acknowledge: int) -> None:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+        answers = []
+        for attempt in (lambda store: len(store.read()), lambda store: _add_one(store, "mine", acknowledge)):
+            try:
+                answers.append(str(attempt(open_store(location))))
+            except Exception as error:  # noqa: BLE001 - its kind is what the test is about
+                answers.append(f"{type(error).__name__} {getattr(error, 'reason', '')} {error}")
+        sys.stdout.write(json.dumps(answers))
+        sys.stdout.flush()
+
+    import filelock  # noqa: F401 - where that user may not read
+
+    status, _names = ended(*fork(work))
+    assert not status
+
+
+if __name__ == "__main__":
+    task, location, *rest = sys.argv[1:]
+    if task == "add":
+        add(location, rest[0], int(rest[1]))
+    else:
+        {"random": killed_at_random, "lines": killed_at_each_line, "nobody": as_nobody}[task](
+            location, int(*rest or "0")
+        )
