@@ -1,0 +1,131 @@
+"""`mist` in a real terminal of 80 columns: prompts, tables, Ctrl-C, closed pipes, completion."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pexpect
+import pytest
+from fakes.acme import GOOD
+
+SITE = """
+import sys
+sys.path.insert(0, {tests!r})
+import importlib.metadata, mistcore.registry
+entry = importlib.metadata.EntryPoint("acme", "fakes.acme:Acme", "mistcore.providers")
+mistcore.registry.entry_points = lambda group: [entry]
+from mistcore.cli import main
+main()
+"""
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> list[str]:
+    script = tmp_path / "mist.py"
+    script.write_text(SITE.format(tests=str(Path(__file__).parents[1])))
+    return [sys.executable, str(script), "--store", str(tmp_path / "s.json")]
+
+
+@pytest.fixture
+def terminal(command: list[str]):
+    def spawn(*arguments: str) -> pexpect.spawn:
+        environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80"}
+        return pexpect.spawn(command[0], [*command[1:], *arguments], dimensions=(24, 80), encoding="utf-8", timeout=20, env=environment)
+
+    return spawn
+
+
+def run(command: list[str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+
+
+def plain(text: str) -> str:
+    import re
+
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
+
+
+def test_missing_values_are_asked_for_and_secrets_are_not_echoed(terminal) -> None:
+    session = terminal("add", "acme", "--title", "asked")
+    session.expect("fra \\(Frankfurt\\), sin \\(\\)|fra \\(Frankfurt\\), sin \\(Singapore\\)")
+    session.expect("Region:")
+    session.sendline("fra")
+    session.expect("Console, API, New token.")
+    session.expect("API token:")
+    session.sendline(GOOD)
+    session.expect("Added asked \\(checked\\)")
+    shown = session.before
+    session.expect(pexpect.EOF)
+    assert GOOD not in shown
+    session.close()
+    assert session.exitstatus == 0
+
+
+def test_a_table_fits_80_columns_and_wraps_no_id(terminal, command) -> None:
+    long = "a title that is so long that it would never fit into one line of a terminal " * 2
+    run(command, "add", "acme", "--title", long.strip(), "--region", "fra", "--token", GOOD)
+    for arguments in (["backends"], ["machines"], ["check"], ["providers"], ["providers", "acme"]):
+        session = terminal(*arguments)
+        session.expect(pexpect.EOF)
+        lines = plain(session.before).replace("\r", "").splitlines()
+        assert all(len(line) <= 80 for line in lines), lines
+    session = terminal("backends")
+    session.expect(pexpect.EOF)
+    assert run(command, "backends", "--output", "jsonl").stdout[8:36] in plain(session.before)
+
+
+def test_ctrl_c_ends_at_once(terminal, command) -> None:
+    run(command, "add", "acme", "--title", "stuck", "--region", "fra", "--token", "hangs", "--no-check")
+    session = terminal("machines")
+    session.expect("waiting for stuck")
+    began = time.monotonic()
+    session.sendintr()
+    session.expect("interrupted")
+    session.expect(pexpect.EOF)
+    session.close()
+    assert time.monotonic() - began < 5
+    assert session.exitstatus == 130
+
+
+def test_removing_asks(terminal, command) -> None:
+    run(command, "add", "acme", "--title", "prod", "--region", "fra", "--token", GOOD)
+    session = terminal("remove", "prod")
+    session.expect("Remove the backend prod .*\\[y/N\\]:")
+    session.sendline("n")
+    session.expect(pexpect.EOF)
+    assert "prod" in run(command, "backends").stdout
+    session = terminal("remove", "prod")
+    session.expect("\\[y/N\\]:")
+    session.sendline("y")
+    session.expect("Removed prod")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(command) -> None:
+    process = subprocess.Popen([*command, "providers", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert b"Traceback" not in process.stderr.read()
+    process.wait(20)
+    process.stderr.close()
+    assert process.returncode in (0, -signal.SIGPIPE)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts(command, shell: str) -> None:
+    if shell == "bash" and run(["bash", "--version"]).returncode:
+        pytest.skip("no bash")
+    result = run(command, "completion", shell)
+    assert result.returncode == 0, result.stderr
+    assert "_MIST_COMPLETE" in result.stdout
+
+
+def test_backends_are_completed_by_title(command) -> None:
+    for title in ("prod one", "prod two", "test"):
+        run(command, "add", "acme", "--title", title, "--region", "fra", "--token", GOOD)
+    environment = {**os.environ, "_MIST_COMPLETE": "bash_complete", "COMP_WORDS": f"mist --store {command[-1]} show prod", "COMP_CWORD": "4"}
+    result = subprocess.run(command[:2], env=environment, capture_output=True, text=True, check=False)
+    assert result.stdout.splitlines() == ["plain,prod one", "plain,prod two"]
