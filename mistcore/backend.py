@@ -364,7 +364,8 @@ def choose_machine(name: str, machines: Iterable[Machine], missing: str, backend
         if len(found) == 1:
             return found[0]
         if found:
-            raise AmbiguousName(name, {m.id: m.name for m in found}, kind="machine")
+            ids = {f"{m.id} ({m.backend.title})" if m.backend else m.id: m.name for m in found}
+            raise AmbiguousName(name, ids, kind="machine")
     raise MachineNotFound(
         missing,
         remedy="See `mist machines`.",

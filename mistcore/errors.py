@@ -150,7 +150,8 @@ class AmbiguousName(MistError, LookupError):
 
     def __init__(self, name: str, candidates: Mapping[str, str], *, kind: str = "backend") -> None:
         ids = ", ".join(candidates)
-        super().__init__(f"{len(candidates)} {kind}s answer to {name!r}: {ids}", remedy="Use the id of one of them.")
+        remedy = "Use the id of one of them" + (", and say in which backend." if kind == "machine" else ".")
+        super().__init__(f"{len(candidates)} {kind}s answer to {name!r}: {ids}", remedy=remedy)
         self.candidates = dict(candidates)
 
 

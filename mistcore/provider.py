@@ -225,11 +225,13 @@ class Provider(_Declared):
         """Return the declared fields that are not secret: nothing else of an instance is ever pickled."""
         return {field.name: getattr(self, field.name) for field in self._declared if not field.secret}
 
-    def __getattr__(self, name: str) -> Any:
-        field = next((f for f in self._declared if f.name == name), None)
-        if field is not None and field.secret:
-            raise InvalidFields({name: "left out when this was copied or pickled; give it again"}, provider=self.id)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+    if not TYPE_CHECKING:  # they refuse misspelt names only where this does not exist
+
+        def __getattr__(self, name: str) -> Any:
+            field = next((f for f in self._declared if f.name == name), None)
+            if field is not None and field.secret:
+                raise InvalidFields({name: "left out when this was copied or pickled; give it again"}, provider=self.id)
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # -- what every provider offers -----------------------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ _LONGEST_ID = 20
     "--state",
     "states",
     multiple=True,
-    type=click.Choice(list(MachineState)),
+    type=click.Choice([str(state) for state in MachineState]),
     help="Only in this state; may be repeated.",
 )
 @click.option("--tag", "tags", multiple=True, metavar="KEY[=VALUE]", help="Only with this tag; may be repeated.")

@@ -22,14 +22,18 @@ class Column:
 
     Args:
         key: the key of a row. title: what stands above it.
-        fixed: never shortened (an id). wide: left out of tables for people, since it would not fit.
+        fixed: never shortened (an id). wide: left out of tables for people, since it would not fit. wrapped: broken
+            into lines rather than shortened (prose).
     """
 
-    def __init__(self, key: str, title: str = "", *, fixed: bool = False, wide: bool = False) -> None:
+    def __init__(
+        self, key: str, title: str | None = None, *, fixed: bool = False, wide: bool = False, wrapped: bool = False
+    ) -> None:
         self.key = key
-        self.title = title or key.replace("_", " ").upper()
+        self.title = key.replace("_", " ").upper() if title is None else title
         self.fixed = fixed
         self.wide = wide
+        self.wrapped = wrapped
 
 
 def output_options(function: F) -> F:
@@ -123,7 +127,16 @@ def print_record(record: Row, output: str) -> None:
         if output == "plain":
             click.echo(f"{key}\t{_text(value)}")
         else:
-            click.echo(f"{key.replace('_', ' ')}:".ljust(width) + _text(value))
+            _print_wrapped(f"{key.replace('_', ' ')}:".ljust(width), _text(value))
+
+
+def _print_wrapped(label: str, text: str) -> None:
+    import shutil
+    import textwrap
+
+    width = shutil.get_terminal_size().columns
+    lines = textwrap.wrap(text, max(width - len(label), 20), break_long_words=False, break_on_hyphens=False) or [""]
+    click.echo(label + ("\n" + " " * len(label)).join(lines))
 
 
 def _print_csv(rows: Iterable[Row], columns: Sequence[Column]) -> None:
@@ -156,7 +169,12 @@ def _print_table(rows: Sequence[Row], columns: Sequence[Column]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     shown = [column for column in columns if not column.wide]
     for column in shown:
-        table.add_column(column.title, no_wrap=True, overflow="ellipsis", min_width=_least_width(rows, column))
+        table.add_column(
+            column.title,
+            no_wrap=not column.wrapped,
+            overflow="fold" if column.wrapped else "ellipsis",
+            min_width=_least_width(rows, column),
+        )
     for row in rows:
         table.add_row(*(Text(_text(row.get(column.key)), style=_style(column, row)) for column in shown))
     Console(highlight=False).print(table)

@@ -97,9 +97,14 @@ def _show(cls: type[Provider], output: str) -> None:
     print_record({**record, "operations": [name.replace("_", " ") for name in cls.operations()]}, output)
     click.echo()
     for field in fields:
-        field["needed"] = "required" if field["required"] else ""
-        field["kind"] = "secret" if field["secret"] else ""
-    columns = [Column("field", fixed=True), Column("needed"), Column("kind"), Column("default"), Column("help")]
+        words = [word for word in ("required", "secret") if field[word]]
+        field["needed"] = ", ".join(words)
+    columns = [
+        Column("field", fixed=True),
+        Column("needed", "", fixed=True),
+        Column("default"),
+        Column("help", wrapped=True),
+    ]
     print_rows(fields, columns, output)
     if cls.regions:
         click.echo()

@@ -67,7 +67,7 @@ class Store(abc.ABC):
     def change(self) -> AbstractContextManager[Transaction]:
         """Open a transaction, alone among all threads and processes. Nothing of a block that raises is kept.
 
-        A nested call in the same thread joins the outer transaction: what it did is kept when the outer block ends well,
+        A nested call in the same thread joins the outer transaction: what it did is kept if the outer block ends well,
         and is undone when its own block raises, even if the outer one goes on.
         """
 

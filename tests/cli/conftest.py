@@ -32,9 +32,7 @@ def store(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def mist(
-    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Result]:
+def mist(store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
     entry = EntryPoint("acme", "fakes.acme:Acme", mistcore.registry.GROUP)
     monkeypatch.setattr(mistcore.registry, "entry_points", lambda group: [entry])
 

@@ -90,7 +90,9 @@ def test_destroying_asks_first(mist) -> None:
 
 
 def test_creating(mist) -> None:
-    created = mist("create", "prod", "new", "--image", "debian-12", "--size", "big", "--tag", "env=dev", "--tag", "x", "--json").json
+    created = mist(
+        "create", "prod", "new", "--image", "debian-12", "--size", "big", "--tag", "env=dev", "--tag", "x", "--json"
+    ).json
     assert (created["name"], created["image"], created["size"]) == ("new", "debian-12", "big")
     assert created["tags"] == {"env": "dev", "x": ""}
     result = mist("create", "prod", "new", "--network", "n")

@@ -1,4 +1,4 @@
-"""Packages of other people: built, installed with pip beside mistcore, and used, with nothing in the core knowing them."""
+"""Packages of other people: built, installed with pip beside mistcore, and used, with the core knowing none of them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+
 from mistcore.testing.server import FakeService, Request, Response, json_response, route
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +41,19 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("acme", "broken"):
         shutil.copytree(PLUGINS / name, sources / name)
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--target", target, sources / "acme", sources / "broken"],
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--target",
+            target,
+            sources / "acme",
+            sources / "broken",
+        ],
         check=True,
         timeout=110,
     )
@@ -118,4 +131,10 @@ def test_the_core_knows_none_of_them() -> None:
     folder = ROOT / "mistcore"
     sources = [Path(str(path.locate())) for path in own] or list(folder.rglob("*.py"))
     assert sources
-    assert not [path for path in sources if "mistcore_acme" in path.read_text() and "testing" not in str(path) and path.name not in ("registry.py", "provider.py")]
+    assert not [
+        path
+        for path in sources
+        if "mistcore_acme" in path.read_text()
+        and "testing" not in str(path)
+        and path.name not in ("registry.py", "provider.py")
+    ]

@@ -129,7 +129,7 @@ class StoreSuite:
             {"title": 7},
             {"id": ""},
             {"enabled": "yes"},
-            {"created_at": datetime(2030, 1, 31)},  # noqa: DTZ001 - no zone is what is wrong with it
+            {"created_at": datetime(2030, 1, 31)},
             {"unknown": {"title": "hidden"}},
         ],
     )
