@@ -116,7 +116,7 @@ class Account(_Record):
     name: str = attrs.field(default="", converter=str)
     details: Mapping[str, Any] = attrs.field(factory=dict, hash=False)
     permissions: frozenset[str] | None = attrs.field(default=None, converter=_permissions)
-    warnings: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    warnings: tuple[str, ...] = attrs.field(default=(), converter=tuple[str, ...])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the account as plain JSON values, the permissions sorted."""
