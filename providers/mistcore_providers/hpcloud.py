@@ -1,0 +1,66 @@
+"""HP Helion Public Cloud: closed in 2016; its API lives on where somebody runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mistcore import Account, Region, credential, secret
+from mistcore.errors import UnknownRegion
+from mistcore_providers._openstack import OpenStackProvider, address_problem
+
+if TYPE_CHECKING:
+    from mistcore_providers._openstack_cloud import Cloud
+
+
+class Hpcloud(OpenStackProvider):
+    """Servers of an installation of HP's cloud: OpenStack with Keystone v2.0 or v3, by password and tenant."""
+
+    title = "HP Helion Cloud"
+    regions = (Region("region-a.geo-1", "US West"), Region("region-b.geo-1", "US East"))
+    retired = (
+        "HP shut its public cloud down in January 2016. For an OpenStack cloud of today, use the provider openstack."
+    )
+    extra = "openstack"
+
+    username: str = credential("User name", help="That of the account at the identity service.")
+    password: str = secret("Password", help="The one that goes with the user name.")
+    tenant_name: str = credential("Tenant (project) name", help="The project that the servers belong to.")
+    auth_url: str = credential(
+        "Identity service address",
+        default="",
+        example="https://keystone.example.org:5000/v2.0",
+        help="Where Keystone is in a private installation. There is no default, as the public cloud has closed.",
+        address=True,
+        validator=address_problem,
+    )
+    ca_cert: str = credential(
+        "CA certificate",
+        default="",
+        file=True,
+        help="The certificate to trust, as a path or as PEM text, for an installation with a CA of its own.",
+    )
+    verify: bool = credential("Verify the certificate", default=True, help="false accepts any: only for trying out.")
+
+    @classmethod
+    def find_region(cls, region: str, values: Mapping[str, Any]) -> Region:
+        """Return the region; with an address given, any: a private installation names its own."""
+        try:
+            return super().find_region(region, values)
+        except UnknownRegion:
+            if values.get("auth_url"):
+                return Region(region)
+            raise
+
+    def check(self) -> Account:
+        """Log in; see `OpenStackProvider.check`. Raises `ServiceRetired` where no address was given."""
+        return super().check()
+
+    def _connect(self) -> Cloud:
+        address = self.service_address(self.auth_url)
+        from mistcore_providers._openstack_cloud import Cloud
+        from mistcore_providers._openstack_login import Keys, KeystoneLogin
+
+        keys = Keys(username=self.username, password=self.password, project_name=self.tenant_name)
+        login = KeystoneLogin(address, keys, self._seconds)
+        return Cloud(login, self._seconds, region=self.region, verify=self.verify, ca_cert=self.ca_cert)
