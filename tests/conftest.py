@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 # Real servers, started when a test first asks for them.
-pytest_plugins: list[str] = []
+pytest_plugins: list[str] = [
+    "peers.sshd",
+]
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,188 @@
+"""A real OpenSSH server on a free port of the loopback, with keys, a user and commands that are thrown away afterwards."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from peers import require
+
+_SSHD = "/usr/sbin/sshd"
+_PASSWORD = "correct horse battery"
+
+# Stand in for what must not really happen. They write down how they were called.
+_SHUTDOWN = """#!/bin/sh
+echo "shutdown $* as $(id -un)" >>"{calls}"
+"""
+_SUDO = """#!/bin/sh
+echo "sudo $*" >>"{calls}"
+case $(cat "{mood}" 2>/dev/null) in
+password) echo 'sudo: a password is required' >&2; exit 1;;
+fail) echo 'Failed to set wall message: no bus' >&2; exit 3;;
+hangup)
+  # the machine goes down before sudo is back: end the session's own sshd, which belongs to this user
+  process=$$
+  while [ "$process" -gt 1 ]; do
+    process=$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$process/status")
+    case $(cat "/proc/$process/comm") in sshd*) kill -9 "$process"; exit 0;; esac
+  done;;
+esac
+[ "$1" = -n ] && shift
+exec "$@"
+"""
+
+
+class Sshd:
+    """The server. `port` takes keys only, `password_port` passwords too.
+
+    `key` lets `user` in, `other` does not, `encrypted` does with `passphrase`; `calls()` is what was called with sudo.
+    """
+
+    host = "127.0.0.1"
+    password = _PASSWORD
+    passphrase = "open sesame"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.user = f"mist-{os.getpid()}"
+        self.key, self.other, self.encrypted = folder / "user", folder / "other", folder / "encrypted"
+        self.home = folder / "home"
+        self._calls, self._mood = self.home / "calls", folder / "mood"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port, self.password_port = _free_ports(2)
+
+    def start(self) -> None:
+        self.folder.chmod(0o755)
+        for name, kind, passphrase in (
+            ("host_ed25519", "ed25519", ""),
+            ("host_rsa", "rsa", ""),
+            ("user", "ed25519", ""),
+            ("other", "ed25519", ""),
+            ("encrypted", "ed25519", self.passphrase),
+        ):
+            _run("ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", name, "-f", str(self.folder / name))
+        self.home.mkdir()
+        commands = self.folder / "bin"
+        commands.mkdir()
+        for name, text in (("shutdown", _SHUTDOWN), ("sudo", _SUDO)):
+            (commands / name).write_text(text.format(calls=self._calls, mood=self._mood))
+            (commands / name).chmod(0o755)
+        keys = [(self.folder / f"{name}.pub").read_text() for name in ("user", "encrypted")]
+        (self.folder / "authorized_keys").write_text("".join(keys))
+        _run("useradd", "-M", "-d", str(self.home), "-s", "/bin/sh", self.user)
+        _run("chpasswd", text=f"{self.user}:{_PASSWORD}")
+        shutil.chown(self.home, self.user)
+        Path("/run/sshd").mkdir(exist_ok=True)
+        config = self.folder / "sshd_config"
+        config.write_text(
+            f"""Port {self.port}
+Port {self.password_port}
+ListenAddress 127.0.0.1
+ListenAddress ::1
+HostKey {self.folder}/host_ed25519
+HostKey {self.folder}/host_rsa
+PidFile none
+AuthorizedKeysFile {self.folder}/authorized_keys
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+AllowUsers {self.user}
+MaxAuthTries 4
+MaxStartups 200
+SetEnv PATH={commands}:/usr/bin:/bin
+Match LocalPort {self.password_port}
+    PasswordAuthentication yes
+"""
+        )
+        with (self.folder / "log").open("wb") as log:
+            self._process = subprocess.Popen([_SSHD, "-D", "-e", "-f", str(config)], stdout=log, stderr=log)
+        _wait_for_port(self.port)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(10)
+        subprocess.run(["userdel", "-f", self.user], capture_output=True, check=False)
+
+    def host_key(self, kind: str = "ed25519") -> str:
+        """The public key line of the server ("ssh-ed25519 AAAA…")."""
+        return " ".join((self.folder / f"host_{kind}.pub").read_text().split()[:2])
+
+    def fingerprint(self, kind: str = "ed25519") -> str:
+        """What `ssh-keygen -l` says of the server's key ("SHA256:…")."""
+        return fingerprint(self.folder / f"host_{kind}.pub")
+
+    def known_host(self, kind: str = "ed25519", *, port: int | None = None, host: str = "127.0.0.1") -> str:
+        """The line of known_hosts for this server."""
+        return f"[{host}]:{port or self.port} {self.host_key(kind)}\n"
+
+    def mood(self, word: str) -> None:
+        """Make sudo want a "password", "fail", or "hangup" the connection; "" for its normal work."""
+        self._mood.write_text(word)
+        self._calls.unlink(missing_ok=True)
+
+    def calls(self) -> list[str]:
+        return self._calls.read_text().splitlines() if self._calls.exists() else []
+
+
+def fingerprint(public_key: Path) -> str:
+    """What OpenSSH says that the fingerprint of a public key is."""
+    return _run("ssh-keygen", "-l", "-f", str(public_key)).split()[1]
+
+
+def _run(*command: str, text: str = "") -> str:
+    return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [taken.getsockname()[1] for taken in sockets]
+    for taken in sockets:
+        taken.close()
+    return ports
+
+
+def _wait_for_port(port: int) -> None:
+    end = time.monotonic() + 15
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+@pytest.fixture(scope="session")
+def sshd_server() -> Iterator[Sshd]:
+    """One OpenSSH server for the whole session."""
+    if not Path(_SSHD).exists() or shutil.which("ssh-keygen") is None:
+        require.missing("OpenSSH's server and client are not installed (openssh-server, openssh-client)")
+    if os.geteuid() != 0 or shutil.which("chpasswd", path="/usr/sbin:/sbin") is None:
+        require.missing("only root can start an sshd with a user of its own")
+    folder = Path(tempfile.mkdtemp(prefix="mistcore-sshd-"))
+    server = Sshd(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def sshd(sshd_server: Sshd) -> Sshd:
+    """The OpenSSH server, with nothing called yet."""
+    server = sshd_server
+    server.mood("")
+    return server
