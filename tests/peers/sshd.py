@@ -1,4 +1,4 @@
-"""A real OpenSSH server on a free port of the loopback, with keys, a user and commands that are thrown away afterwards."""
+"""A real OpenSSH server on free ports of the loopback; its keys, user and commands are thrown away afterwards."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ def server(sshd: Sshd, **fields: object) -> BareMetal:
         "machine_port": sshd.port,
         "machine_user": sshd.user,
         "machine_key": str(sshd.key),
+        "host_key": sshd.fingerprint(),
     }
     return BareMetal(**{name: value for name, value in (usual | fields).items() if value is not None})
 
