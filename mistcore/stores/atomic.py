@@ -60,8 +60,10 @@ def make_folder(folder: Path) -> None:
     make_folder(folder.parent)
     try:
         folder.mkdir(0o700)
-    except FileExistsError:  # another process was faster, or a file stands there: the next step will tell
-        return
+    except FileExistsError:
+        if folder.is_dir():  # another process was faster
+            return
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
     hand_over(folder, folder.parent.stat())
     _sync_folder(folder.parent)
 

@@ -7,6 +7,7 @@ it was read or first written, so a change of one among thousands lays out one, a
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -63,6 +64,10 @@ class Document:
         """Return a copy that may be changed apart from this one."""
         return Document(dict(self.records), dict(self.texts), dict(self.top))
 
+    def is_like(self, other: Document) -> bool:
+        """Return whether both make the same file."""
+        return self.texts == other.texts and list(self.texts) == list(other.texts) and self.top == other.top
+
 
 # --- reading
 
@@ -77,7 +82,7 @@ def parse(data: bytes) -> Document:
     if not data.strip():
         raise Damaged("it holds nothing but white space" if data else "it is empty")
     try:
-        text = data.decode("utf-8-sig")
+        text = data.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as error:
         raise Damaged("it is not UTF-8 text", line=data.count(b"\n", 0, error.start) + 1) from None
 
@@ -241,8 +246,8 @@ def decode(raw: Any) -> Record:
     unknown = {key: value for key, value in raw.items() if key not in _KNOWN} if len(raw) > len(_KEYS) else {}
     if _is_deeper(values[6], _DEEPEST) or (unknown and _is_deeper(unknown, _DEEPEST)):
         raise Problem("is nested too deeply")
-    id, title, provider, region, enabled, created_at, credentials = values
-    return Record(id, title, provider, region, enabled, _time(created_at), credentials, unknown)
+    key, title, provider, region, enabled, created_at, credentials = values
+    return Record(key, title, provider, region, enabled, _time(created_at), credentials, unknown)
 
 
 def _time(text: str) -> datetime:

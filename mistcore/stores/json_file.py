@@ -22,9 +22,6 @@ from mistcore.stores.format import Damaged, Document, Problem, compose, encode, 
 
 __all__ = ["JsonStore"]
 
-# O_NONBLOCK: a pipe in the place of the file must not hang us.
-_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-
 #: Which file it is, and its time of change: while this stays the same, so does what it holds. Two versions written here
 #: never share it: the time grows with each (see `atomic.write`), even where the number of the file is used again.
 _Signature = tuple[int, int, int, int]
@@ -110,11 +107,10 @@ class JsonStore(Store):
             raise
 
     def _keep(self, path: Path, before: _Snapshot, document: Document) -> None:
-        old, new = before.document.texts, document.texts
-        if old == new and list(old) == list(new):
+        if document.is_like(before.document):
             return
         with self._explained("written"):
-            if self._signature() != before.signature:
+            if _signature(self._status()) != before.signature:
                 raise self._error(
                     f"the store {self.location} was edited by a program that does not respect its lock, so the change "
                     "was not written",
@@ -129,34 +125,36 @@ class JsonStore(Store):
         """Return what the file holds now; read it only if it is not the one that was read or written last."""
         snapshot = self._snapshot
         with self._explained("read"):
-            signature = self._signature()
-            if signature == snapshot.signature:
+            status = self._status()
+            if _signature(status) == snapshot.signature:
                 return snapshot
-            found = self._read_file() if signature else _Snapshot(Document())
+            found = self._read_file() if status else _Snapshot(Document())
         if isinstance(found, StoreError):
             raise found
         self._snapshot = found
         return found
 
-    def _signature(self) -> _Signature | None:
+    def _status(self) -> os.stat_result | None:
         try:
-            return _signature_of(self._path.stat())
+            status = self._path.stat()
         except FileNotFoundError:
             return None
+        if stat.S_ISREG(status.st_mode):
+            return status
+        raise self._error(
+            f"the store {self.location} is {'a folder' if stat.S_ISDIR(status.st_mode) else 'not a regular file'}",
+            reason="not_a_file",
+            remedy=f"Name a file, for example {self._path / 'backends.json'}.",
+        )
 
     def _read_file(self) -> _Snapshot | StoreError:
         # The error is returned, not raised: the frame of this function, which a traceback would keep, holds secrets.
         try:
-            descriptor = os.open(self._path, _READ)
+            with self._path.open("rb", buffering=0) as file:
+                status = os.fstat(file.fileno())
+                data = file.read()
         except FileNotFoundError:
             return _Snapshot(Document())
-        with os.fdopen(descriptor, "rb", buffering=0) as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-                remedy = f"Name a file, for example {self._path / 'backends.json'}."
-                return self._error(f"the store {self.location} is {what}", reason="not_a_file", remedy=remedy)
-            data = file.read()
         try:
             return _Snapshot(parse(data), status)
         except Damaged as damaged:
@@ -226,7 +224,7 @@ class _Snapshot:
 
     @property
     def signature(self) -> _Signature | None:
-        return _signature_of(self.status) if self.status else None
+        return _signature(self.status)
 
 
 class _Changes:
@@ -266,8 +264,8 @@ class _Changes:
         return self.document
 
 
-def _signature_of(status: os.stat_result) -> _Signature:
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+def _signature(status: os.stat_result | None) -> _Signature | None:
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns) if status else None
 
 
 def _rebuild(path: str, timeout: float) -> JsonStore:

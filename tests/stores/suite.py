@@ -168,11 +168,16 @@ class StoreSuite:
 
     def test_an_exception_rolls_everything_back(self, store: Store, other: Store) -> None:
         put(store, record(1), record(2))
-        with pytest.raises(ZeroDivisionError), store.change() as changes:
-            changes.put(attrs.evolve(record(1), title="no"))
-            changes.remove("id-2")
-            changes.put(record(3))
-            raise ZeroDivisionError
+
+        def fail() -> None:
+            with store.change() as changes:
+                changes.put(attrs.evolve(record(1), title="no"))
+                changes.remove("id-2")
+                changes.put(record(3))
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            fail()
         for each in (store, other):
             assert list(each.read()) == ["id-1", "id-2"]
             assert each.read()["id-1"].title == "Backend 1"
@@ -194,20 +199,28 @@ class StoreSuite:
         assert list(other.read()) == ["id-1", "id-2"]
 
     def test_a_nested_exception_that_goes_on_rolls_everything_back(self, store: Store) -> None:
-        with pytest.raises(ZeroDivisionError), store.change() as outer:
-            outer.put(record(1))
-            with store.change() as inner:
-                inner.put(record(2))
-                raise ZeroDivisionError
+        def fail() -> None:
+            with store.change() as outer:
+                outer.put(record(1))
+                with store.change() as inner:
+                    inner.put(record(2))
+                    raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            fail()
         assert list(store.read()) == []
 
     def test_a_nested_exception_that_is_caught_undoes_its_own_block(self, store: Store, other: Store) -> None:
-        with store.change() as outer:
-            outer.put(record(1))
-            with pytest.raises(ZeroDivisionError), store.change() as inner:
+        def fail() -> None:
+            with store.change() as inner:
                 inner.remove("id-1")
                 inner.put(record(2))
                 raise ZeroDivisionError
+
+        with store.change() as outer:
+            outer.put(record(1))
+            with pytest.raises(ZeroDivisionError):
+                fail()
             outer.put(record(3))
         assert list(store.read()) == list(other.read()) == ["id-1", "id-3"]
 
@@ -284,7 +297,7 @@ class StoreSuite:
         expected = {f"id-{name}-{number}" for name in range(8) for number in range(200)}
         assert store.read().keys() == expected
         for name in range(8):  # each one's own in its own order
-            mine = [id for id in store.read() if id.startswith(f"id-{name}-")]
+            mine = [each.id for each in store if each.id.startswith(f"id-{name}-")]
             assert mine == [f"id-{name}-{number}" for number in range(200)]
 
     def test_a_writer_killed_at_random_instants_loses_nothing_acknowledged(self, location: str) -> None:

@@ -71,8 +71,8 @@ class Witness:
             found = store.read()
         lost = self.acknowledged - found.keys()
         assert not lost, f"acknowledged, and lost: {sorted(lost)}"
-        for id, each in found.items():
-            assert each.credentials == record(id.removeprefix("id-")).credentials
+        for each in found.values():
+            assert each.credentials == record(each.id.removeprefix("id-")).credentials
         # At most the one that was under way at each death was kept without a word.
         self.kept_without_word = len(found) - len(self.acknowledged)
         assert self.kept_without_word <= self.kills
