@@ -6,7 +6,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from mistcore.errors import InvalidFields
 
-__all__ = ["address", "is_upgrade", "malformed", "origin", "segment", "shown"]
+__all__ = ["address", "is_plain", "is_upgrade", "malformed", "origin", "segment", "shown"]
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -51,6 +51,13 @@ def origin(url: str) -> str:
     host = f"[{host}]" if ":" in host else host
     port = split.port or _PORTS[split.scheme]
     return f"{split.scheme}://{host}" + (f":{port}" if port != _PORTS[split.scheme] else "")
+
+
+def is_plain(url: str) -> bool:
+    """Tell whether what goes to this address can be read on the way: plain HTTP, and not within this machine."""
+    host = urlsplit(url).hostname or ""
+    local = host in {"localhost", "::1"} or host.startswith("127.")
+    return url.lower().startswith("http:") and not local
 
 
 def is_upgrade(url: str, target: str) -> bool:

@@ -59,6 +59,7 @@ class RestSession:
         self._seconds = timeout if callable(timeout) else lambda: remaining(timeout)
         self._error = error
         self._retries = retries
+        self._verify = verify
         self._sender = Sender(
             self.base_url,
             headers=headers or {},
@@ -71,6 +72,16 @@ class RestSession:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_url!r})"
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is unsafe about the way to the service, in sentences for `Account.warnings`."""
+        found = []
+        if addresses.is_plain(self.base_url):
+            found.append("Plain HTTP: whoever is on the way can read the credentials.")
+        elif not self._verify:
+            found.append("The server's certificate is not verified: anybody on the way could pose as it.")
+        return tuple(found)
 
     # -- the verbs ----------------------------------------------------------------------------------------------------
     # `missing` is the error to raise for 404: `missing=self.machine_not_found(machine_id)`.

@@ -1,0 +1,51 @@
+"""Small things that the REST providers share."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from mistcore import Machine
+
+log = logging.getLogger(__name__)
+
+
+def lenient(build: Callable[[Any], Machine]) -> Callable[[Any], Machine | None]:
+    """Return the function so that a row it cannot read breaks no listing.
+
+    Such a row becomes a machine of which only id and name are known, with `extra["unreadable"]` set; one without an
+    id becomes None.
+    """
+
+    def each(row: Any) -> Machine | None:
+        try:
+            return build(row)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            known_id = row.get("id") if isinstance(row, dict) else None
+            log.warning("a machine's record cannot be read (id %s): %s", known_id, type(error).__name__)
+            if known_id in (None, ""):
+                return None
+            name = row.get("name") or row.get("label") or ""
+            return Machine(id=known_id, name=str(name), extra={"unreadable": True})
+
+    return each
+
+
+def parse_time(value: Any) -> datetime | None:
+    """Return an ISO 8601 time as aware UTC, or None for what is none; one without a zone is taken as UTC."""
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def seconds_until(epoch: str | None) -> float | None:
+    """Return how many seconds it is until a time given as seconds since the epoch, or None for what is none."""
+    try:
+        return max(0.0, float(epoch or "") - time.time())
+    except ValueError:
+        return None
