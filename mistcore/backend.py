@@ -272,7 +272,7 @@ class Backend:
         if state is MachineState.UNKNOWN:
             raise InvalidFields({"state": "must be one of " + ", ".join(s for s in MachineState if s != "unknown")})
         end = time.monotonic() + timeout
-        id = machine.id  # noqa: A001 - what the contract calls it
+        id = machine.id
         while True:
             try:
                 machine = self._bound(self._ask("get_machine", lambda provider: provider.get_machine(id)))

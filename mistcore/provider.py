@@ -30,7 +30,17 @@ class _Declared:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        attrs.define(cls, slots=False, kw_only=True, init=False, eq=False, order=False)
+        attrs.define(
+            cls,
+            slots=False,
+            kw_only=True,
+            init=False,
+            repr=False,
+            eq=False,
+            order=False,
+            match_args=False,
+            on_setattr=[],
+        )
         cls._declared = _credentials.fields_of(cls)
         for name in OPERATIONS:
             function = cls.__dict__.get(name)
@@ -220,6 +230,10 @@ class Provider(_Declared):
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in self._declared if not f.secret)
+        return f"{type(self).__name__}({shown})"
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the declared fields that are not secret: nothing else of an instance is ever pickled."""

@@ -57,8 +57,8 @@ def test_the_installed_ones_come_in_the_order_of_the_listing_without_their_sdks(
         "import sys, mistcore; r = mistcore.Registry(); ids = list(r); "
         "assert not any(m.startswith('mistcore_providers') for m in sys.modules); "
         "found = mistcore.BackendManager(mistcore.stores.memory.MemoryStore()).supported_providers; "
-        "sdks = {'boto3', 'botocore', 'novaclient', 'keystoneauth1', 'docker', 'libvirt', 'asyncssh', 'paramiko', "
-        "'requests', 'google', 'msal', 'azure', 'psycopg', 'rich'} & set(sys.modules); assert not sdks, sdks; print(*ids)"
+        "sdks = {'boto3', 'botocore', 'novaclient', 'keystoneauth1', 'docker', 'libvirt', 'asyncssh', "
+        "'paramiko', 'requests', 'google', 'msal', 'azure', 'psycopg', 'rich'} & set(sys.modules); assert not sdks, sdks; print(*ids)"
     )
     code = code.replace("import sys, mistcore;", "import sys, mistcore, mistcore.stores.memory;")
     result = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)

@@ -1,7 +1,7 @@
-"""Checks that type checkers accept programs that are right and refuse those that are wrong: `python tests/typing/run.py`.
+"""Checks that type checkers accept programs that are right and refuse those that are wrong.
 
-`right.py` must pass mypy (strict) and pyright. In `wrong.py`, every line that ends in `# wrong` must be refused by both,
-and no other line.
+`right.py` must pass mypy (strict) and pyright. In `wrong.py`, every line that ends in `# wrong` must be refused by both
+and no other line. Run it as `python tests/typing/run.py`.
 """
 
 from __future__ import annotations
