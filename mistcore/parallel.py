@@ -38,6 +38,7 @@ def in_parallel(function: Callable[[T], R], items: Iterable[T], *, workers: int 
             try:
                 answers.put((index, function(item), None))  # type: ignore[arg-type]
             except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+                stopped.set()  # what comes later is not wanted any more; what comes earlier has started
                 answers.put((index, None, error))
 
     for _ in range(min(workers, len(items))):
