@@ -27,7 +27,14 @@ VERSION = 1
 _KEYS = ("id", "title", "provider", "region", "enabled", "created_at", "credentials")
 _KNOWN = frozenset(_KEYS)
 _TYPES = (str, str, str, str, bool, str, dict)
-_WORDS = {str: "a text", bool: "true or false", dict: "an object"}
+_FIELDS = {"id": str, "title": str, "created_at": datetime, "credentials": Mapping, "unknown": Mapping}
+_WORDS: Mapping[type, str] = {
+    str: "a text",
+    bool: "true or false",
+    dict: "an object",
+    Mapping: "a mapping",
+    datetime: "a time",
+}
 _BETWEEN = ",\n    "
 _DEEPEST = 100
 
@@ -289,6 +296,9 @@ def encode(record: Record) -> tuple[Record, str]:
         Problem: it holds something that JSON cannot express, or that this format has no place for.
 
     """
+    for key, expected in _FIELDS.items():
+        if not isinstance(getattr(record, key), expected):
+            raise Problem(f"has a bad {key} ({_WORDS[expected]} is expected)", key)
     if clash := sorted(_KNOWN.intersection(record.unknown)):
         raise Problem(f"has {clash[0]} among the unknown keys", clash[0])
     try:

@@ -241,18 +241,18 @@ class _Changes:
 
     def put(self, record: Record) -> None:
         document = self._open()
-        old = document.records.get(record.id)
         try:
             new, text = encode(record)
+            old = document.records.get(new.id)
             if old is None or encode(old)[1] != text:  # a person may have laid it out otherwise: that stays
                 document.records[new.id], document.texts[new.id] = new, text
         except Problem as problem:
             what = str(problem)
         else:
             return
-        raise self._store._error(
-            f"backend {record.title!r} cannot be kept in the store {self._store.location}: it {what}", reason="value"
-        )
+        title = f" {record.title!r}" if isinstance(record.title, str) else ""
+        location = self._store.location
+        raise self._store._error(f"backend{title} cannot be kept in the store {location}: it {what}", reason="value")
 
     def remove(self, id: str) -> None:
         document = self._open()
