@@ -6,7 +6,6 @@ This module imports `requests`; the session imports it when it sends its first r
 from __future__ import annotations
 
 import http.client
-import io
 import os
 import socket
 import ssl
@@ -26,14 +25,13 @@ import urllib3.connectionpool
 import urllib3.exceptions
 from urllib3.util.ssl_ import create_urllib3_context
 
-from mistcore.deadline import current_deadline, remaining
+from mistcore.deadline import remaining
 from mistcore.errors import AuthenticationFailed, InvalidFields, MistError, ProviderError, Unreachable
+from mistcore.http.timed import TimedResponse
 
 __all__ = ["Broken", "Transport", "read_body", "tls_context"]
 
 _CHUNK = 64 * 1024
-#: A cancelled deadline is noticed within this many seconds.
-_SLICE = 0.5
 
 
 class Broken(Exception):
@@ -47,52 +45,15 @@ class Broken(Exception):
         self.passing = passing
 
 
-# -- an end to every wait ---------------------------------------------------------------------------------------------
-
-
-class _TimedReader(io.RawIOBase):
-    """Reads a socket so that a whole answer, headers and body, ends in time however slowly it trickles in."""
-
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
-        self._raw = raw
-        self._sock = sock
-        seconds = sock.gettimeout()
-        self._end = None if seconds is None else time.monotonic() + seconds
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while True:
-            wait = _SLICE if self._end is None else min(_SLICE, self._end - time.monotonic())
-            if wait <= 0:
-                raise TimeoutError("timed out")
-            if current_deadline() is not None:
-                wait = remaining(wait)
-            self._sock.settimeout(max(wait, 0.001))
-            try:
-                return self._sock.recv_into(buffer)
-            except TimeoutError:
-                continue
-
-    def close(self) -> None:
-        if not self.closed:
-            super().close()
-            self._raw.close()
-
-
-class _TimedResponse(http.client.HTTPResponse):
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_TimedReader(self.fp.detach(), sock), _CHUNK)
+# -- connections -------------------------------------------------------------------------------------------------------
 
 
 class _HTTPConnection(urllib3.connection.HTTPConnection):
-    response_class = _TimedResponse
+    response_class = TimedResponse
 
 
 class _HTTPSConnection(urllib3.connection.HTTPSConnection):
-    response_class = _TimedResponse
+    response_class = TimedResponse
 
 
 class _HTTPPool(urllib3.connectionpool.HTTPConnectionPool):
@@ -183,11 +144,14 @@ def _make_context(verify: bool, kind: str, source: str) -> ssl.SSLContext:
 
 
 class Transport(requests.adapters.HTTPAdapter):
-    """The connections of one session. It trusts what it is told, whatever the environment says."""
+    """The connections of one session. It trusts what it is told, whatever the environment says.
 
-    def __init__(self, *, verify: bool, ca_cert: str) -> None:
+    `context` is for services that want more than that, a client certificate say; it is used instead of a shared one.
+    """
+
+    def __init__(self, *, verify: bool, ca_cert: str = "", context: ssl.SSLContext | None = None) -> None:
         self._verify = verify
-        self._context = tls_context(verify, ca_cert)
+        self._context = context or tls_context(verify, ca_cert)
         self._proxies: dict[str, dict[str, str]] = {}
         super().__init__(pool_connections=4, pool_maxsize=16, max_retries=0)
 
