@@ -1,0 +1,141 @@
+"""One connection to a libvirt daemon, kept open between calls and opened again when it breaks."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import attrs
+
+from mistcore import Unreachable
+from mistcore_providers._libvirt_calls import binding, bounded
+from mistcore_providers._libvirt_errors import is_broken, is_denied
+from mistcore_providers._libvirt_target import Target
+
+__all__ = ["Connection"]
+
+R = TypeVar("R")
+
+_CLOSE_SECONDS = 2.0
+#: So many calls may be stuck in libvirt at once before no more are made: each one holds a thread and a socket.
+_STUCK_AT_MOST = 8
+
+
+@attrs.define(eq=False)
+class Connection:
+    """A connection that is opened when it is needed.
+
+    Attributes:
+        target: where to, and with what.
+        read_only: whether the daemon let us in for reading only; known once the connection is open.
+
+    """
+
+    target: Target
+    read_only: bool = attrs.field(default=False, init=False)
+    _raw: Any = attrs.field(default=None, init=False, repr=False)
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
+    _stuck: set[object] = attrs.field(factory=set, init=False, repr=False)
+
+    def read(self, function: Callable[[Any], R], seconds: float) -> R:
+        """Return what the function makes of the connection; called once more when that shows it to be broken."""
+        raw, fresh = self._open(seconds)
+        try:
+            return self._bounded(lambda: function(raw), seconds, raw)
+        except Exception as error:
+            if not is_broken(error, raw):
+                raise
+            self._drop(raw)
+            if fresh:
+                raise
+        raw, _ = self._open(seconds)
+        return self._bounded(lambda: function(raw), seconds, raw)
+
+    def write(self, function: Callable[[Any], R], seconds: float, *, limit: float | None = None) -> R:
+        """Return what the function makes of the connection, which is known to work; called once, whatever happens.
+
+        Args:
+            seconds: for finding that out. limit: seconds for the function, where it takes longer.
+
+        """
+        self.read(lambda raw: raw.getLibVersion(), seconds)
+        raw, _ = self._open(seconds)
+        try:
+            return self._bounded(lambda: function(raw), limit or seconds, raw)
+        except Exception as error:
+            if is_broken(error, raw):
+                self._drop(raw)
+            raise
+
+    def close(self) -> None:
+        """Close it, if it is open, without waiting for long: a dead peer answers no goodbye."""
+        with self._lock:
+            held, self._raw = [self._raw], None
+        with contextlib.suppress(Unreachable):
+            bounded(held.clear, _CLOSE_SECONDS)
+
+    def _open(self, seconds: float) -> tuple[Any, bool]:
+        """Return the open connection, and whether it was opened just now."""
+        if not self._lock.acquire(timeout=seconds):
+            raise Unreachable("another call is still waiting for the connection", reason="timeout")
+        try:
+            if self._raw is not None:
+                return self._raw, False
+            self._raw, self.read_only = self._bounded(lambda: self._connect(seconds), seconds, None)
+            return self._raw, True
+        finally:
+            self._lock.release()
+
+    def _connect(self, seconds: float) -> tuple[Any, bool]:
+        """Open a connection for writing, or for reading where that is all that the daemon allows."""
+        libvirt = binding()
+        with self.target.prepared(seconds) as (uri, auth):
+            try:
+                return libvirt.openAuth(uri, auth, 0), False
+            except libvirt.libvirtError as error:
+                if not is_denied(error):
+                    raise
+                denied = error
+            try:
+                return libvirt.openAuth(uri, auth, libvirt.VIR_CONNECT_RO), True
+            except libvirt.libvirtError:
+                raise denied from None
+
+    def _bounded(self, function: Callable[[], R], seconds: float, raw: Any) -> R:
+        if len(self._stuck) >= _STUCK_AT_MOST:
+            raise Unreachable(
+                f"{len(self._stuck)} earlier calls to libvirt have not come back",
+                reason="timeout",
+                remedy="See whether the host and its libvirt daemon are well.",
+            )
+        token = object()
+        finished = False
+
+        def tracked() -> R:
+            nonlocal finished
+            try:
+                return function()
+            finally:
+                finished = True
+                self._stuck.discard(token)
+
+        def abandoned() -> None:
+            self._stuck.add(token)
+            if finished:
+                self._stuck.discard(token)
+            if raw is not None:
+                self._drop(raw)
+
+        return bounded(tracked, seconds, abandoned=abandoned)
+
+    def _drop(self, raw: Any) -> None:
+        """Forget this connection.
+
+        libvirt closes it when the last call that uses it has come back and the last reference is gone. Closing it while
+        another thread is in a call on it would free memory that this call still needs.
+        """
+        with self._lock:
+            if self._raw is raw:
+                self._raw = None
