@@ -22,7 +22,8 @@ from mistcore.registry import Registry
 from mistcore.stores.base import Record, Store
 
 if TYPE_CHECKING:
-    from mistcore.fleet import CheckWalk, Limits, MachineWalk
+    from mistcore.asking import Limits
+    from mistcore.fleet import CheckWalk, MachineWalk
     from mistcore.provider import Provider
 
 __all__ = ["BackendManager"]
@@ -417,7 +418,7 @@ def clean_title(title: str) -> str:
 
 
 def _limits(timeout: float, deadline: float | None, workers: int, executor: Executor | None) -> Limits:
-    from mistcore.fleet import Limits
+    from mistcore.asking import Limits
 
     problems = {}
     if timeout <= 0:

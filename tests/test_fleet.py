@@ -1,4 +1,3 @@
-import gc
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from mistcore.stores.memory import MemoryStore
 @pytest.fixture
 def client():
     Acme.release = threading.Event()
+    Acme.waited = 0
     yield BackendManager(MemoryStore(), registry=Registry([Acme]))
     Acme.release.set()
 
@@ -82,16 +82,35 @@ def test_a_deadline_over_the_whole(client) -> None:
     assert all(error.reason == "timeout" for error in walk.failures.values())
 
 
-def test_leaving_early_cancels_what_is_under_way(client) -> None:
-    add(client, GOOD, *["hangs"] * 3)
-    with client.machines(workers=2) as walk:
-        next(walk)
-    before = threading.active_count()
-    Acme.release.set()
-    gc.collect()
-    time.sleep(0.3)
-    assert threading.active_count() < before
-    assert len(walk.seconds) == 1
+def fleet_threads() -> int:
+    return sum(thread.name == "mistcore-fleet" for thread in threading.enumerate())
+
+
+def settle(count: int) -> None:
+    end = time.monotonic() + 10
+    while fleet_threads() > count and time.monotonic() < end:
+        time.sleep(0.02)
+    assert fleet_threads() == count
+
+
+@pytest.mark.parametrize("way", ["break", "with", "error"])
+def test_leaving_early_cancels_what_is_under_way(client, way: str) -> None:
+    """Those waiting are never asked, and those being asked find their time over."""
+    settle(0)
+    add(client, GOOD, *["waits"] * 20)
+    if way == "break":
+        for _ in client.machines(workers=2):
+            break
+    elif way == "with":
+        with client.machines(workers=2) as walk:
+            next(walk)
+        assert list(walk) == []
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            for _ in client.machines(workers=2):
+                raise KeyboardInterrupt
+    settle(0)
+    assert Acme.waited <= 2
 
 
 def test_checks_say_for_each_backend_how_it_ended(client) -> None:

@@ -10,7 +10,6 @@ import os
 import socket
 import ssl
 import threading
-import time
 import zlib
 from pathlib import Path
 from typing import Any

@@ -33,6 +33,7 @@ class Acme(Provider):
     verify: bool = credential("Verify certificates", default=True)
 
     closed = 0
+    waited = 0
     release = threading.Event()
 
     def check(self) -> Account:
@@ -43,6 +44,10 @@ class Acme(Provider):
     def list_machines(self) -> Iterable[Machine]:
         if self.token == "hangs":
             self.release.wait(30)
+        if self.token == "waits":
+            type(self).waited += 1
+            while not self.release.wait(0.05):
+                _ = self.timeout
         if self.token == "slow":
             time.sleep(0.2)
         if self.token == "bug-token":
