@@ -29,6 +29,11 @@ LISTING = [
 ]
 
 
+SDKS = set(
+    "asyncssh azure boto3 botocore docker google keystoneauth1 libvirt msal novaclient psycopg requests rich".split()
+)
+
+
 class Other(Acme):
     title = "Other"
 
@@ -53,14 +58,15 @@ def test_listing_ids_imports_nothing(installed) -> None:
 
 
 def test_the_installed_ones_come_in_the_order_of_the_listing_without_their_sdks() -> None:
-    code = (
-        "import sys, mistcore; r = mistcore.Registry(); ids = list(r); "
-        "assert not any(m.startswith('mistcore_providers') for m in sys.modules); "
-        "found = mistcore.BackendManager(mistcore.stores.memory.MemoryStore()).supported_providers; "
-        "sdks = {'boto3', 'botocore', 'novaclient', 'keystoneauth1', 'docker', 'libvirt', 'asyncssh', "
-        "'paramiko', 'requests', 'google', 'msal', 'azure', 'psycopg', 'rich'} & set(sys.modules); assert not sdks, sdks; print(*ids)"
-    )
-    code = code.replace("import sys, mistcore;", "import sys, mistcore, mistcore.stores.memory;")
+    code = f"""
+import sys, mistcore
+from mistcore.stores.memory import MemoryStore
+ids = list(mistcore.Registry())
+assert not any(module.startswith("mistcore_providers") for module in sys.modules)
+mistcore.BackendManager(MemoryStore()).supported_providers
+assert not {SDKS} & set(sys.modules), {SDKS} & set(sys.modules)
+print(*ids)
+"""
     result = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     own = [name for name in result.stdout.split() if name in LISTING]
