@@ -131,6 +131,18 @@ class Provider(_Declared):
         return bool(cls.regions) or _region_of(cls) != _region_of(Provider)
 
     @classmethod
+    def knows_all_regions(cls) -> bool:
+        """Tell whether only the listed regions are accepted, so that a form may offer them as a choice."""
+        return bool(cls.regions) and cls.find_region.__func__ is Provider.find_region.__func__  # type: ignore[attr-defined]
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """Return the declaration as JSON Schema (draft 2020-12), from which a form can be made."""
+        from mistcore.schema import json_schema
+
+        return json_schema(cls)
+
+    @classmethod
     def supports(cls, operation: str) -> bool:
         """Tell whether the provider overrides this operation ("start_machine")."""
         return operation == "get_machine" or getattr(cls, operation) is not getattr(Provider, operation)

@@ -30,7 +30,21 @@ LISTING = [
 
 
 SDKS = set(
-    "asyncssh azure boto3 botocore docker google keystoneauth1 libvirt msal novaclient psycopg requests rich".split()
+    [
+        "asyncssh",
+        "azure",
+        "boto3",
+        "botocore",
+        "docker",
+        "google",
+        "keystoneauth1",
+        "libvirt",
+        "msal",
+        "novaclient",
+        "psycopg",
+        "requests",
+        "rich",
+    ]
 )
 
 

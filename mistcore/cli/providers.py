@@ -31,6 +31,7 @@ def providers(provider: str | None, output: str) -> None:
             "title": cls.title,
             "regions": [{"id": region.id, "location": region.location} for region in cls.regions],
             "retired": cls.retired,
+            "schema": cls.json_schema() if output in ("json", "jsonl") else None,
         }
         for name, cls in usable.items()
     ]
@@ -92,7 +93,16 @@ def _show(cls: type[Provider], output: str) -> None:
         record["retired"] = cls.retired
     if output in ("json", "jsonl"):
         regions = [region.to_dict() for region in cls.regions]
-        print_record({**record, "regions": regions, "fields": fields, "operations": list(cls.operations())}, output)
+        print_record(
+            {
+                **record,
+                "regions": regions,
+                "fields": fields,
+                "operations": list(cls.operations()),
+                "schema": cls.json_schema(),
+            },
+            output,
+        )
         return
     print_record({**record, "operations": [name.replace("_", " ") for name in cls.operations()]}, output)
     click.echo()
