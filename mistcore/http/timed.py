@@ -1,4 +1,4 @@
-"""An end to the reading of an answer, however slowly it trickles in. For any kind of connection, and without `requests`."""
+"""An end to the reading of an answer, however slowly it trickles in. For any connection, and without `requests`."""
 
 from __future__ import annotations
 
@@ -31,9 +31,11 @@ class TimedReader(io.RawIOBase):
         self._end = None if seconds is None else time.monotonic() + seconds
 
     def readable(self) -> bool:
+        """Yes."""
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Read what has arrived, or wait for it. Raises `TimeoutError`, and `Unreachable` past the deadline."""
         while True:
             wait = _SLICE if self._end is None else min(_SLICE, self._end - time.monotonic())
             if wait <= 0:
@@ -47,6 +49,7 @@ class TimedReader(io.RawIOBase):
                 continue
 
     def close(self) -> None:
+        """Let go of the socket."""
         if not self.closed:
             super().close()
             self._raw.close()
