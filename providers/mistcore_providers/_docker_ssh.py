@@ -1,0 +1,201 @@
+"""The way to an engine through SSH: the SDK's, with timeouts, reconnection, and the other side's complaints."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections.abc import Callable
+from contextlib import nullcontext
+from http.client import HTTPException
+from typing import Any
+
+import paramiko
+from docker.transport import sshconn
+from paramiko.ssh_exception import NoValidConnectionsError
+
+from mistcore.errors import AuthenticationFailed, MistError, PermissionDenied, ProviderError, Unreachable
+from mistcore.http.timed import TimedResponse
+from mistcore_providers._docker_address import Address
+from mistcore_providers._docker_tls import as_file
+
+_SDK: Any = sshconn  # it has no types, and those that can be inferred do not fit its own use
+_COMMAND = "docker system dial-stdio"  # what `docker -H ssh://…` runs there, too
+
+
+class RemoteFailure(OSError):
+    """The command on the other side failed; `said` is what it wrote about that."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__(said)
+        self.said = said
+
+
+class SshAdapter(_SDK.SSHHTTPAdapter):  # type: ignore[misc]
+    """Logs in when it is made, with the host keys of ~/.ssh/known_hosts and the settings of ~/.ssh/config."""
+
+    def __init__(self, address: Address, limit: Callable[[], float], key: str) -> None:
+        self._limit = limit
+        self._key = key
+        super().__init__(address.url)
+
+    def _create_paramiko_client(self, base_url: str) -> None:
+        super()._create_paramiko_client(base_url)
+        # The port comes as text from ~/.ssh/config, and paramiko looks for "[host]:22" in known_hosts then.
+        self.ssh_params["port"] = int(self.ssh_params["port"] or 22)
+
+    def _connect(self) -> None:
+        limit = self._limit()
+        with as_file(self._key) if self._key else nullcontext() as key:
+            if key:
+                self.ssh_params["key_filename"] = [key]
+            self.ssh_client.connect(
+                **self.ssh_params, timeout=limit, banner_timeout=limit, auth_timeout=limit, channel_timeout=limit
+            )
+
+    def get_connection(self, url: str, proxies: Any = None) -> Any:
+        with self.pools.lock:
+            transport = self.ssh_client.get_transport()
+            if transport is None or not transport.is_active():
+                self.pools.clear()
+                self._connect()
+            pool = self.pools.get(url)
+            if pool is None:
+                pool = self.pools[url] = _Pool(self.ssh_client, self._limit)
+            return pool
+
+
+class _Pool(_SDK.SSHConnectionPool):  # type: ignore[misc]
+    def __init__(self, ssh_client: Any, limit: Callable[[], float]) -> None:
+        self._limit = limit
+        super().__init__(ssh_client=ssh_client, timeout=limit())
+
+    def _new_conn(self) -> Any:
+        return _Connection(self.ssh_transport, self._limit())
+
+
+class _Connection(_SDK.SSHConnection):  # type: ignore[misc]
+    """A session that runs the command, and speaks HTTP with what that connects to."""
+
+    response_class = TimedResponse
+
+    def connect(self) -> None:
+        # Opening a session waits for the other side's word without any limit; closing the transport ends that.
+        watchdog = threading.Timer(self.timeout, self.ssh_transport.close)
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            channel = self.ssh_transport.open_session(timeout=self.timeout)
+            channel.settimeout(self.timeout)
+            channel.exec_command(_COMMAND)
+        finally:
+            watchdog.cancel()
+        self.sock = _ChannelSocket(channel)
+
+    def getresponse(self) -> Any:
+        try:
+            return super().getresponse()
+        except (HTTPException, OSError) as error:
+            said = self.sock.complaint() if self.sock is not None else ""
+            if said:
+                raise RemoteFailure(said) from error
+            raise
+
+
+class _ChannelSocket(io.RawIOBase):
+    """An SSH channel with the methods of a socket that `http.client` and the timed reading use."""
+
+    def __init__(self, channel: Any) -> None:
+        self._channel = channel
+        self.sendall = channel.sendall
+        self.settimeout = channel.settimeout
+        self.gettimeout = channel.gettimeout
+
+    def recv_into(self, buffer: Any) -> int:
+        data = self._channel.recv(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def makefile(self, mode: str) -> Any:
+        return io.BufferedReader(io.FileIO(os.devnull))  # a timed reader takes its place
+
+    def close(self) -> None:
+        super().close()
+        self._channel.close()
+
+    def complaint(self) -> str:
+        """Return what the command wrote to its standard error, if it has ended."""
+        if not self._channel.status_event.wait(1):
+            return ""
+        said = b""
+        while len(said) < 2000 and (piece := self._channel.recv_stderr(2000)):
+            said += piece
+        return said.decode(errors="replace").strip() or f"it ended with status {self._channel.recv_exit_status()}"
+
+
+def _remote_failure(error: RemoteFailure, address: Address, certificate: bool) -> MistError:
+    said = error.said.splitlines()[-1]
+    if "permission denied" in error.said.lower():
+        return PermissionDenied(
+            f"the user of {address} may not use Docker there: {said}",
+            reason="socket",
+            remedy="Have that user join the group that owns the socket: sudo usermod -aG docker USER",
+        )
+    if "not found" in error.said:
+        return ProviderError(
+            f"there is no docker command at {address}: {said}", reason="not_docker", remedy="Install Docker there."
+        )
+    return Unreachable(f"Docker cannot be reached on {address}: {said}", reason="refused", remedy="Start Docker there.")
+
+
+def _changed_host_key(error: Any, address: Address, certificate: bool) -> MistError:
+    return Unreachable(
+        f"the host key of {address} is not the one in ~/.ssh/known_hosts",
+        reason="host_key",
+        remedy="If the host is new, forget the old one's (`ssh-keygen -R`); otherwise somebody may be in between.",
+    )
+
+
+def _locked_key(error: Any, address: Address, certificate: bool) -> MistError:
+    return AuthenticationFailed(
+        "the SSH key is protected by a passphrase", reason="passphrase", remedy="Load it into an agent: ssh-add."
+    )
+
+
+def _not_let_in(error: Any, address: Address, certificate: bool) -> MistError:
+    return AuthenticationFailed(
+        f"{address} does not let this user in with the keys tried",
+        remedy="Give the key as key_file, or load it into an agent; authorized_keys there must hold its public half.",
+    )
+
+
+def _no_connection(error: Any, address: Address, certificate: bool) -> MistError:
+    if any(isinstance(each, ConnectionRefusedError) for each in error.errors.values()):
+        return Unreachable(f"no SSH server listens on {address}", reason="refused", remedy="Correct host and port.")
+    return Unreachable(f"no way to {address}: {next(iter(error.errors.values()), error)}", reason="network")
+
+
+def _ssh_failed(error: Any, address: Address, certificate: bool) -> MistError:
+    text = str(error)
+    if "not found in known_hosts" in text:
+        return Unreachable(
+            f"the host key of {address} is not known",
+            reason="host_key",
+            remedy="Log in once with ssh and compare the fingerprint it shows; that puts it into ~/.ssh/known_hosts.",
+        )
+    if "No authentication methods" in text:
+        return _not_let_in(error, address, certificate)
+    if "banner" in text:
+        return Unreachable(f"no SSH server answers at {address}", reason="network", remedy="Correct host and port.")
+    return Unreachable(f"SSH to {address} failed: {text}", reason="network")
+
+
+#: Which exception means what; the first that fits decides.
+SSH_KINDS = (
+    (RemoteFailure, _remote_failure),
+    (paramiko.BadHostKeyException, _changed_host_key),
+    (paramiko.PasswordRequiredException, _locked_key),
+    (paramiko.AuthenticationException, _not_let_in),
+    (NoValidConnectionsError, _no_connection),
+    (paramiko.SSHException, _ssh_failed),
+)
