@@ -9,6 +9,7 @@ import pytest
 
 # Real servers, started when a test first asks for them.
 pytest_plugins: list[str] = [
+    "peers.docker_engine",
     "peers.libvirtd",
     "peers.sshd",
 ]
