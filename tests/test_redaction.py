@@ -1,0 +1,52 @@
+import pytest
+
+from mistcore.errors import InvalidFields, ProviderError
+from mistcore.redaction import MASK, hide, hide_in_error
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["token s3cr3t/+=x end", "https://u:s3cr3t%2F%2B%3Dx@host/", "plain s3cr3t/+=x", repr("s3cr3t/+=x")],
+)
+def test_a_secret_is_hidden_in_every_form(text: str) -> None:
+    hidden = hide(text, ["s3cr3t/+=x"])
+    assert "s3cr3t" not in hidden
+    assert MASK in hidden
+
+
+def test_what_holds_no_secret_stays() -> None:
+    assert hide("all is well", ["s3cr3t", "", "a"]) == "all is well"
+
+
+def test_longer_secrets_go_first() -> None:
+    assert hide("abcdef", ["abc", "abcdef"]) == MASK
+
+
+def test_a_whole_chain_of_errors_is_cleaned() -> None:
+    class Odd(Exception):
+        def __init__(self) -> None:
+            self.body = {"deep": ["s3cr3t"]}
+
+        def __str__(self) -> str:
+            return "odd s3cr3t"
+
+    try:
+        try:
+            try:
+                raise Odd
+            except Odd:
+                raise KeyError("s3cr3t", b"s3cr3t") from None
+        except KeyError as error:
+            raise InvalidFields({"token": "bad s3cr3t"}, remedy="not s3cr3t") from error
+    except InvalidFields as error:
+        hide_in_error(error, ["s3cr3t"])
+        chain = [error, error.__cause__, error.__cause__.__context__]
+    for each in chain:
+        assert "s3cr3t" not in str(each.args) + repr(vars(each))
+    assert chain[0].problems == {"token": f"bad {MASK}"}
+
+
+def test_errors_in_groups_are_cleaned_too() -> None:
+    group = ExceptionGroup("x", [ProviderError("s3cr3t")])
+    hide_in_error(group, ["s3cr3t"])
+    assert "s3cr3t" not in str(group.exceptions[0])
