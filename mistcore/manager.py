@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
@@ -17,6 +15,7 @@ from mistcore import credentials
 from mistcore.backend import Backend
 from mistcore.errors import AmbiguousName, BackendNotFound, InvalidFields, MistError
 from mistcore.hooks import Hooks
+from mistcore.new_records import TrialStore, clean_title, default_title, new_id, require_secrets_anew
 from mistcore.pool import ProviderPool, stored_values
 from mistcore.registry import Registry
 from mistcore.stores.base import Record, Store
@@ -24,13 +23,9 @@ from mistcore.stores.base import Record, Store
 if TYPE_CHECKING:
     from mistcore.asking import Limits
     from mistcore.fleet import CheckWalk, MachineWalk
-    from mistcore.provider import Provider
 
 __all__ = ["BackendManager"]
 
-_ALPHABET = "123456789abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ"
-_ID_LENGTH = 28
-_TITLE_LENGTH = 255
 _SHORTEST_PREFIX = 3
 _OWN_PACKAGE = "mistcore"
 #: Guessing what somebody meant takes too long among more backends than this.
@@ -191,7 +186,7 @@ class BackendManager:
         new_title = clean_title(title) if title is not None else None
         package = self.registry.package(provider)
         record = Record(
-            id=self._new_id(),
+            id=new_id(self.store.read()),
             title=new_title or "",
             provider=provider,
             region=cleaned.pop("region", ""),
@@ -199,7 +194,7 @@ class BackendManager:
             unknown={"package": package} if package not in ("", _OWN_PACKAGE) else {},
         )
         if new_title is None:
-            record = attrs.evolve(record, title=self._default_title(cls, record))
+            record = attrs.evolve(record, title=default_title(cls, record, self.store.read()))
         backend = Backend(self, record)
         if check:
             self._check_record(record)
@@ -233,7 +228,7 @@ class BackendManager:
         cls = self.registry[old.provider]
         merged = {**stored_values(old), **fields}
         cleaned = cls.clean({name: value for name, value in merged.items() if value is not None})
-        _require_secrets_anew(cls, old, cleaned, fields)
+        require_secrets_anew(cls, old, cleaned, fields)
         region = cleaned.pop("region", "")
         new = attrs.evolve(old, credentials=cleaned, region=region)
         if check:
@@ -360,61 +355,12 @@ class BackendManager:
         return [backend for backend in wanted if backend in set(found)]
 
     def _check_record(self, record: Record) -> None:
-        trial = BackendManager(_Trial(record), registry=self.registry, installed_plugins=False)
+        trial = BackendManager(TrialStore(record), registry=self.registry, installed_plugins=False)
         with trial:
             trial.backend(record.id).check()
 
     def _tell(self, hook: str, **arguments: Any) -> None:
         self._local.events.append((hook, arguments))
-
-    def _new_id(self) -> str:
-        taken = self.store.read()
-        while True:
-            new = "".join(secrets.choice(_ALPHABET) for _ in range(_ID_LENGTH))
-            if new not in taken:
-                return new
-
-    def _default_title(self, cls: type[Provider], record: Record) -> str:
-        address = next(
-            (record.credentials[field.name] for field in cls.fields() if field.address and field.required), ""
-        )
-        title = address or f"{cls.title} {record.region}".strip()
-        taken = {each.title for each in self.store.read().values()}
-        number = 1
-        while (title if number == 1 else f"{title} {number}") in taken:
-            number += 1
-        return title if number == 1 else f"{title} {number}"
-
-
-class _Trial(Store):
-    """A store of one record that is not kept anywhere yet."""
-
-    location = "(not kept yet)"
-
-    def __init__(self, record: Record) -> None:
-        self._records = {record.id: record}
-
-    def read(self) -> Mapping[str, Record]:
-        return self._records
-
-    def change(self) -> Any:
-        raise NotImplementedError
-
-
-def clean_title(title: str) -> str:
-    """Return a title without white space around it. Raises `InvalidFields` when it cannot be one."""
-    problem = ""
-    if not isinstance(title, str):
-        problem = f"must be text, not {type(title).__name__}"
-    elif not title.strip():
-        problem = "must not be empty"
-    elif len(title.strip()) > _TITLE_LENGTH:
-        problem = f"must be at most {_TITLE_LENGTH} characters long"
-    elif any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in title.strip()):
-        problem = "must not hold control characters or line breaks"
-    if problem:
-        raise InvalidFields({"title": problem})
-    return title.strip()
 
 
 def _limits(timeout: float, deadline: float | None, workers: int, executor: Executor | None) -> Limits:
@@ -430,19 +376,3 @@ def _limits(timeout: float, deadline: float | None, workers: int, executor: Exec
     if problems:
         raise InvalidFields(problems)
     return Limits(timeout, deadline, workers, executor)
-
-
-def _require_secrets_anew(
-    cls: type[Provider], old: Record, cleaned: Mapping[str, Any], fields: Mapping[str, Any]
-) -> None:
-    """Raise `InvalidFields` where the service's address changes while stored secrets are not given again."""
-    before = stored_values(old)
-    moved = [f.name for f in cls.fields() if f.address and before.get(f.name) != cleaned.get(f.name)]
-    if not moved:
-        return
-    kept = [f.name for f in cls.fields() if f.secret and f.name in cleaned and fields.get(f.name) is None]
-    if kept:
-        raise InvalidFields(
-            {name: f"give it again: {' and '.join(moved)} changed, and it would go to another place" for name in kept},
-            provider=old.provider,
-        )

@@ -29,23 +29,21 @@ LISTING = [
 ]
 
 
-SDKS = set(
-    [
-        "asyncssh",
-        "azure",
-        "boto3",
-        "botocore",
-        "docker",
-        "google",
-        "keystoneauth1",
-        "libvirt",
-        "msal",
-        "novaclient",
-        "psycopg",
-        "requests",
-        "rich",
-    ]
-)
+SDKS = {
+    "asyncssh",
+    "azure",
+    "boto3",
+    "botocore",
+    "docker",
+    "google",
+    "keystoneauth1",
+    "libvirt",
+    "msal",
+    "novaclient",
+    "psycopg",
+    "requests",
+    "rich",
+}
 
 
 class Other(Acme):

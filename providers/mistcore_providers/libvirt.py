@@ -81,7 +81,7 @@ class Libvirt(Provider):
         help="The private key's file or its text, without a passphrase. Without one, ssh uses its agent and own keys.",
         file=True,
     )
-    ssh_port: int = credential("SSH port", default=22, validator=_port)
+    ssh_port: int = credential("SSH port", default=22, help="Where the SSH server listens.", validator=_port)
     known_hosts: str = credential(
         "SSH host key",
         default="",
@@ -105,7 +105,7 @@ class Libvirt(Provider):
     cert_file: str = credential("Client certificate", default="", help="TLS: the certificate to show.", file=True)
     key_file: str = secret("Client key", default="", help="TLS: the private key of the client certificate.", file=True)
     auth_user: str = credential("SASL user", default="", help="Where the daemon asks for one (TCP and TLS).")
-    auth_password: str = secret("SASL password", default="")
+    auth_password: str = secret("SASL password", default="", help="The password of that user.")
     verify: bool = credential(
         "Verify the server", default=True, help="Check the server's TLS certificate or SSH host key. Leave it on."
     )
