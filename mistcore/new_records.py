@@ -81,7 +81,9 @@ class TrialStore(Store):
         self._records = {record.id: record}
 
     def read(self) -> Mapping[str, Record]:
+        """Return the one record."""
         return self._records
 
     def change(self) -> Any:
+        """Refuse: nothing is kept here."""
         raise NotImplementedError
