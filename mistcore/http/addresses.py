@@ -19,9 +19,8 @@ def segment(value: object) -> str:
 
 def address(base_url: str) -> tuple[str, tuple[str, str] | None]:
     """Return an address in full and without credentials, and the credentials that it held."""
-    url = base_url.strip().rstrip("/")
-    if "://" not in url:
-        url = f"https://{url}"
+    url = base_url.strip()
+    url = (url if "://" in url else f"https://{url}").rstrip("/")
     problem = InvalidFields({"endpoint": f"{shown(url)!r} is not an address: write https://host/path"})
     if malformed(url) or urlsplit(url).fragment:
         raise problem

@@ -87,7 +87,8 @@ class Sender:
             "Accept-Encoding": "gzip, deflate",
             **headers,
         }
-        self._auth = auth
+        # As bytes, because requests would write them in Latin-1, which has no word for most passwords.
+        self._auth = (auth[0].encode(), auth[1].encode()) if isinstance(auth, tuple) else auth
         self._seconds = seconds
         self._verify = verify
         self._ca_cert = ca_cert
@@ -123,6 +124,7 @@ class Sender:
             if addresses.origin(target) != addresses.origin(url) and not addresses.is_upgrade(url, target):
                 headers = {name: value for name, value in headers.items() if name.lower() in _HARMLESS}
                 auth = None
+                options |= {"json": None, "data": None}
             options["params"] = None
             url = target
         raise ProviderError(
@@ -130,9 +132,14 @@ class Sender:
         )
 
     def _may_redirect(self, method: str, url: str, target: str, status: int) -> None:
-        same = addresses.origin(target) == addresses.origin(url) or addresses.is_upgrade(url, target)
-        downgrade = url.startswith("https:") and not target.startswith("https:")
-        if downgrade or addresses.malformed(target) or (method not in READS and not (same and status in {307, 308})):
+        if addresses.malformed(target) or (url.startswith("https:") and not target.startswith("https:")):
+            follow = False
+        elif method in READS:
+            follow = True
+        else:
+            same = addresses.origin(target) == addresses.origin(url) or addresses.is_upgrade(url, target)
+            follow = same and status in {307, 308}
+        if not follow:
             raise ProviderError(
                 f"{addresses.shown(url)} redirects {method} to {addresses.shown(target)}, which is not followed",
                 status=status,
@@ -163,22 +170,17 @@ class Sender:
             )
         return InvalidFields({"endpoint": f"{self._base_url!r} is not an address that can be used"})
 
-    def scrub(self, error: MistError) -> None:
-        """Take the session's secrets out of words that may echo them."""
-        if self._secrets and error.args:
-            text = str(error.args[0])
-            for word in self._secrets:
-                text = text.replace(word, "…")
-            error.args = (text, *error.args[1:])
-
-    @property
-    def _secrets(self) -> list[str]:
-        found = list(self._auth) if isinstance(self._auth, tuple) else []
-        found = found[1:]
-        for name, value in self._headers.items():
+    def scrub(self, error: MistError, headers: Mapping[str, str] | None = None) -> None:
+        """Take the secrets that were sent out of words that may echo them."""
+        secrets = [self._auth[1].decode()] if isinstance(self._auth, tuple) else []
+        for name, value in {**self._headers, **(headers or {})}.items():
             if any(part in name.lower() for part in ("auth", "token", "key", "secret", "cookie", "password")):
-                found += [value, *value.split()[1:]]
-        return [word for word in sorted(found, key=len, reverse=True) if len(word) > 3]
+                secrets += [value, *value.split()[1:]]
+        text = error.message
+        for word in sorted(secrets, key=len, reverse=True):
+            if len(word) > 3:
+                text = text.replace(word, "…")
+        error.args = (text, *error.args[1:])
 
 
 @cache

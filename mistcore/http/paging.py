@@ -218,10 +218,10 @@ def _list(found: Any, where: Where) -> list[Any]:
 
 
 def _number(value: Any) -> int | None:
-    try:
-        return max(0, int(value))
-    except (TypeError, ValueError):
-        return None
+    """Return a count, also one written as text as headers have it; None for what cannot be one."""
+    if isinstance(value, str) and value.strip().isdecimal():
+        value = int(value[:40])
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _asked(url: str, query: Mapping[str, Any]) -> str:

@@ -150,12 +150,12 @@ class RestSession:
                 method, url, repeatable, json=json, data=data, params=params, headers=headers
             )
             if error is None and answer is not None:
-                if answer.status < 400:
+                if answer.status < 300:
                     return _checked(answer, expect)
                 if answer.status == 404 and missing is not None:
                     raise missing
                 failure = _failure(answer)
-                error = self._meaning(failure)
+                error = self._meaning(failure, headers)
                 may_repeat = _may_repeat(failure, error, repeatable)
                 wait = failure.retry_after
                 if isinstance(error, RateLimited):
@@ -261,7 +261,7 @@ class RestSession:
         except Broken as broken:
             error = broken.error
             error.__cause__ = broken.__cause__
-            self._sender.scrub(error)
+            self._sender.scrub(error, options["headers"])
             if broken.sent and not repeatable and not error.remedy.startswith("It may"):
                 error.remedy = f"It may have been done or not: look before you repeat it. {error.remedy}".strip()
             return None, error, broken.passing and (repeatable or not broken.sent)
@@ -269,6 +269,9 @@ class RestSession:
     def _url(self, path: str) -> str:
         if not path.lower().startswith(("http://", "https://")):
             return f"{self.base_url}/{path.lstrip('/')}" if path else self.base_url
+        if not addresses.malformed(path) and addresses.is_upgrade(path, self.base_url):
+            # A service behind a proxy that ends TLS often writes http:// into its links.
+            path = f"https{path[4:]}"
         if addresses.malformed(path) or addresses.origin(path) != addresses.origin(self.base_url):
             raise ProviderError(
                 f"the service refers to {addresses.shown(path)}, which is elsewhere; nothing was sent there",
@@ -277,9 +280,9 @@ class RestSession:
             )
         return path
 
-    def _meaning(self, failure: Failure) -> MistError:
+    def _meaning(self, failure: Failure, headers: Mapping[str, str] | None) -> MistError:
         error = (self._error(failure) if self._error is not None else None) or error_for(failure)
-        self._sender.scrub(error)
+        self._sender.scrub(error, headers)
         return error
 
     def _pause(self, attempt: int, asked: float | None) -> bool:
@@ -330,7 +333,11 @@ def _may_repeat(failure: Failure, error: MistError, repeatable: bool) -> bool:
 
 
 def _checked(answer: Answer, expect: str) -> Answer:
-    if expect == "json" and answer.body and looks_like_html(answer.body[:200].decode("latin-1"), answer.headers):
+    if (
+        expect == "json"
+        and answer.body
+        and looks_like_html(answer.body[:200].decode("utf-8", "replace"), answer.headers)
+    ):
         raise ProviderError(
             f"{answer.method} {answer.url} was answered by a web page instead of data",
             status=answer.status,

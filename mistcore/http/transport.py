@@ -6,11 +6,13 @@ This module imports `requests`; the session imports it when it sends its first r
 from __future__ import annotations
 
 import http.client
+import logging
 import os
 import socket
 import ssl
 import threading
 import zlib
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,19 @@ class Broken(Exception):
         self.sent = sent
         #: Whether another attempt is likely to fare better.
         self.passing = passing
+
+
+_under_way: ContextVar[bool] = ContextVar("mistcore_http_under_way", default=False)
+
+
+class _OwnLogOnly(logging.Filter):
+    """Drops what urllib3 logs of our requests, because it shows the query; the session writes a line without it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not _under_way.get()
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_OwnLogOnly())
 
 
 # -- connections -------------------------------------------------------------------------------------------------------
@@ -129,7 +144,8 @@ def _make_context(verify: bool, kind: str, source: str) -> ssl.SSLContext:
             context.load_verify_locations(cafile=source)
     except (OSError, ValueError) as error:
         what = "the text" if kind == "text" else source
-        words = f"{what} holds no certificates that can be read ({getattr(error, 'strerror', None) or 'not PEM'})"
+        why = "not PEM" if isinstance(error, (ssl.SSLError, ValueError)) else error.strerror
+        words = f"{what} holds no certificates that can be read ({why})"
         if kind in {"text", "ca_cert"}:
             raise InvalidFields({"ca_cert": words}) from error
         raise Unreachable(words, reason="tls", remedy=f"Correct or unset {kind}.") from error
@@ -178,6 +194,7 @@ class Transport(requests.adapters.HTTPAdapter):
         if origin not in self._proxies:
             self._proxies[origin] = requests.utils.get_environ_proxies(f"{origin}/", no_proxy=None)
         started = False
+        mark = _under_way.set(True)
         try:
             response = self.send(
                 request,
@@ -192,6 +209,8 @@ class Transport(requests.adapters.HTTPAdapter):
             raise Broken(error, sent=True, passing=False) from None
         except (OSError, ValueError, urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
             raise _explain(error, origin, started) from _root(error)
+        finally:
+            _under_way.reset(mark)
 
 
 def read_body(raw: urllib3.HTTPResponse, limit: int) -> bytes:
@@ -201,7 +220,8 @@ def read_body(raw: urllib3.HTTPResponse, limit: int) -> bytes:
     )
     done = False
     try:
-        if int(raw.headers.get("Content-Length") or 0) > limit:
+        announced = raw.headers.get("Content-Length") or ""
+        if announced.isdecimal() and int(announced[:20]) > limit:
             raise too_long
         chunks, length = [], 0
         while chunk := raw.read(_CHUNK, decode_content=False):
@@ -263,7 +283,9 @@ def _root(error: BaseException) -> BaseException | None:
 
     Unlike those of requests it holds no address, query or header, so no secret shows in a traceback.
     """
-    return next((one for one in reversed(_chain(error)) if type(one).__module__ in {"builtins", "socket", "ssl"}), None)
+    systems = {"builtins", "socket", "ssl"}
+    found = (one for one in reversed(_chain(error)) if isinstance(one, OSError) and type(one).__module__ in systems)
+    return next(found, None)
 
 
 def _explain(error: Exception, origin: str, started: bool) -> Broken:
@@ -306,8 +328,8 @@ def _explain(error: Exception, origin: str, started: bool) -> Broken:
     if has(TimeoutError, urllib3.exceptions.TimeoutError):
         return broken(f"no whole answer from {host}{via} in time", "timeout", "Try again later, or allow more time.")
     if has(urllib3.exceptions.NewConnectionError) or via:
-        system = next((one.strerror for one in reversed(chain) if isinstance(one, OSError) and one.strerror), "")
-        detail = f": {system}" if system else ""
+        system = _root(error)
+        detail = f": {getattr(system, 'strerror', None) or system}" if system else ""
         return broken(
             f"no connection to {host}{via}{detail}", "network", "Check the network.", sent=False, passing=True
         )

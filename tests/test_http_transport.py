@@ -1,0 +1,546 @@
+"""The REST toolkit on the wire: time, size, TLS and proxies, against servers that misbehave."""
+
+from __future__ import annotations
+
+import gc
+import gzip
+import os
+import socket
+import ssl
+import threading
+import time
+import tracemalloc
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from fakes.raw import RawServer, saying, trickling
+
+from mistcore import InvalidFields, MistError, ProviderError, Unreachable
+from mistcore.deadline import Deadline, deadline
+from mistcore.http import RestSession
+from mistcore.testing.server import FakeService, Request, Response, json_response
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
+
+
+class Service(FakeService):
+    def not_found(self, request: Request) -> Response:
+        return json_response({"path": request.path, "authorization": request.headers.get("Authorization")})
+
+
+def took(function: Callable[[], object]) -> tuple[float, Any]:
+    """Return how long a function took, and what it raised or returned."""
+    started = time.monotonic()
+    try:
+        result: object = function()
+    except MistError as error:
+        result = error
+    return time.monotonic() - started, result
+
+
+def timed_out(result: Any) -> bool:
+    return isinstance(result, Unreachable) and result.reason == "timeout"
+
+
+# -- an end to every wait ---------------------------------------------------------------------------------------------
+
+TRICKLES = {
+    "body": [OK + b"Content-Length: 1000\r\n\r\n", *[b"x"] * 100],
+    "headers": [b"HTTP/1.1 200 OK\r\n", *[b"X"] * 100],
+    "status": [*[b"H"] * 100],
+    "chunk lengths": [OK + b"Transfer-Encoding: chunked\r\n\r\n", *[b"0"] * 100],
+    "chunks": [OK + b"Transfer-Encoding: chunked\r\n\r\n", *[b"1\r\nx\r\n"] * 100],
+    "until closed": [OK + b"\r\n", *[b"x"] * 100],
+    "go on": [b"HTTP/1.1 100 Continue\r\n\r\n"] * 100,
+}
+
+
+@pytest.mark.parametrize("what", TRICKLES)
+def test_nothing_that_trickles_outlasts_the_timeout(what: str) -> None:
+    with RawServer(trickling(TRICKLES[what], 0.1)) as server:
+        seconds, result = took(lambda: RestSession(server.url, timeout=0.6).get("/"))
+    assert timed_out(result), result
+    assert 0.5 < seconds < 1.5
+
+
+@pytest.mark.parametrize("what", TRICKLES)
+def test_nothing_that_trickles_outlasts_the_deadline(what: str) -> None:
+    def ask() -> None:
+        with deadline(0.6):
+            RestSession(server.url, timeout=30).get("/")
+
+    with RawServer(trickling(TRICKLES[what], 0.1)) as server:
+        seconds, result = took(ask)
+    assert timed_out(result), result
+    assert 0.5 < seconds < 1.5
+
+
+def test_a_server_that_says_nothing() -> None:
+    with RawServer(lambda connection, number: time.sleep(5)) as server:
+        seconds, result = took(lambda: RestSession(server.url, timeout=0.5).post("/"))
+    assert timed_out(result)
+    assert "may have been done or not" in str(result)
+    assert seconds < 1
+    assert len(server.requests) == 1
+
+
+def test_a_cancelled_deadline_is_noticed_within_a_wait() -> None:
+    whole = Deadline(60)
+
+    def ask() -> None:
+        with deadline(whole):
+            RestSession(server.url).get("/")
+
+    with RawServer(lambda connection, number: time.sleep(5)) as server:
+        threading.Timer(0.3, whole.cancel).start()
+        seconds, result = took(ask)
+    assert timed_out(result)
+    assert seconds < 1.5
+
+
+def test_a_deadline_that_has_passed_sends_nothing() -> None:
+    with RawServer(saying(OK + b"\r\n{}")) as server, deadline(0), pytest.raises(Unreachable):
+        RestSession(server.url).get("/")
+    assert server.requests == []
+
+
+def test_a_server_that_never_accepts() -> None:
+    # A listener whose queue is full drops further connections, as a firewall would.
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        session = RestSession(f"http://127.0.0.1:{full.getsockname()[1]}", timeout=0.5)
+        seconds, result = took(lambda: session.post("/"))
+        for filler in fillers:
+            filler.close()
+    assert timed_out(result)
+    assert "may have been done" not in str(result)
+    assert seconds < 1.5
+
+
+def test_a_slow_but_steady_answer_is_read_whole() -> None:
+    with RawServer(trickling([OK + b"Content-Length: 12\r\n\r\n", b'{"a":', b"[1,2]", b" }"], 0.2)) as server:
+        assert RestSession(server.url, timeout=5).get("/") == {"a": [1, 2]}
+
+
+# -- sizes ------------------------------------------------------------------------------------------------------------
+
+
+def bomb(packed: bytes, encoding: bytes) -> Callable[[socket.socket, int], object]:
+    return saying(OK + b"Content-Encoding: %s\r\nContent-Length: %d\r\n\r\n" % (encoding, len(packed)), packed)
+
+
+def squeezed(size: int) -> bytes:
+    packer = zlib.compressobj(9, wbits=31)
+    return b"".join([*(packer.compress(b"\0" * 2**20) for _ in range(size // 2**20)), packer.flush()])
+
+
+def test_a_packed_bomb_is_refused_and_takes_no_memory() -> None:
+    packed = squeezed(512 * 2**20)
+    assert len(packed) < 2**20
+    with RawServer(bomb(packed, b"gzip")) as server:
+        session = RestSession(server.url, max_body=4 * 2**20)
+        tracemalloc.start()
+        with pytest.raises(ProviderError, match="longer than 4 MiB") as caught:
+            session.get("/")
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert caught.value.reason == "too_long"
+    assert peak < 16 * 2**20
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [OK + b"Content-Length: 99999999999999999999999999\r\n\r\n"],
+        [OK + b"Content-Length: 3000000\r\n\r\n" + b"[" * 10],
+        [OK + b"\r\n", *[b" " * 2**16] * 40],
+        [OK + b"Transfer-Encoding: chunked\r\n\r\n", *[b"10000\r\n" + b" " * 2**16 + b"\r\n"] * 40],
+    ],
+)
+def test_bodies_are_capped(answer: list[bytes]) -> None:
+    with (
+        RawServer(trickling(answer, 0)) as server,
+        pytest.raises(ProviderError, match="longer than 2 MiB"),
+    ):
+        RestSession(server.url, max_body=2 * 2**20).get("/")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "packed"),
+    [
+        (b"gzip", gzip.compress(b'{"a": 1}')),
+        (b"x-gzip", gzip.compress(b'{"a": 1}')),
+        (b"deflate", zlib.compress(b'{"a": 1}')),
+        (b"deflate", zlib.compress(b'{"a": 1}')[2:-4]),
+        (b"identity", b'{"a": 1}'),
+    ],
+)
+def test_packed_answers_are_unpacked(encoding: bytes, packed: bytes) -> None:
+    with RawServer(bomb(packed, encoding)) as server:
+        assert RestSession(server.url).get("/") == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "packed"),
+    [
+        (b"gzip", gzip.compress(b'{"a": 1}')[:-9]),
+        (b"gzip", b"not packed at all"),
+        (b"br", b"\x0b\x04\x80"),
+        (b"zstd", b"\x28\xb5\x2f\xfd"),
+        (b"gzip, gzip", gzip.compress(gzip.compress(b"{}"))),
+    ],
+)
+def test_badly_packed_answers_are_told_apart(encoding: bytes, packed: bytes) -> None:
+    with RawServer(bomb(packed, encoding)) as server, pytest.raises(ProviderError) as caught:
+        RestSession(server.url).get("/")
+    assert caught.value.reason == "garbled"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"\x15\x03\x01\x00\x02\x02\x50",
+        b"HTTP/1.1 banana OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X-Many: 1\r\n" * 5000 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 100_000 + b"\r\n\r\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\nbanana\r\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n-5\r\nhello\r\n0\r\n\r\n",
+        b"",
+    ],
+)
+def test_what_is_no_http_is_unreachable(answer: bytes) -> None:
+    with RawServer(saying(answer)) as server, pytest.raises((Unreachable, ProviderError)) as caught:
+        RestSession(server.url, timeout=2, retries=0).get("/")
+    assert caught.value.reason in {"network", "garbled", "timeout"}
+
+
+@pytest.mark.parametrize("length", [b"abc", b"-1", b"2, 2", b"2\r\nContent-Length: 2"])
+def test_odd_lengths_do_not_get_in_the_way(length: bytes) -> None:
+    with RawServer(saying(OK + b"Content-Length: " + length + b"\r\n\r\n{}")) as server:
+        seconds, result = took(lambda: RestSession(server.url, timeout=2, retries=0).get("/"))
+    assert result == {} or isinstance(result, Unreachable)
+    assert seconds < 2
+
+
+# -- what cannot be reached -------------------------------------------------------------------------------------------
+
+
+def test_a_name_that_does_not_resolve() -> None:
+    with pytest.raises(Unreachable, match="'nowhere.invalid' does not resolve") as caught:
+        RestSession("https://nowhere.invalid:8443/v1", headers={"X-Token": "geheim"}).post("/x?key=geheim")
+    assert caught.value.reason == "dns"
+    cause: BaseException | None = caught.value
+    while cause is not None:
+        assert "geheim" not in str(cause) + repr(vars(cause))
+        cause = cause.__cause__ or cause.__context__
+
+
+# -- TLS --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ca() -> trustme.CA:
+    return trustme.CA()
+
+
+def serving(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    return context
+
+
+@pytest.fixture(scope="module")
+def secure(ca: trustme.CA) -> Iterator[Service]:
+    with Service(tls=serving(ca.issue_cert("localhost"))) as fake:
+        yield fake
+
+
+@pytest.fixture
+def pem(ca: trustme.CA, tmp_path: Path) -> Path:
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    return tmp_path / "ca.pem"
+
+
+def test_a_private_ca_by_path_and_by_text(secure: Service, pem: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for ca_cert in (str(pem), pem.read_text()):
+        assert RestSession(secure.url, ca_cert=ca_cert).get("/x")["path"] == "/x"
+    monkeypatch.setenv("HOME", str(pem.parent))
+    assert RestSession(secure.url, ca_cert="~/ca.pem").get("/x")["path"] == "/x"
+
+
+def test_verification_may_be_left_out(secure: Service) -> None:
+    assert RestSession(secure.url, verify=False).get("/x")["path"] == "/x"
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_the_environment_may_name_the_bundle(
+    secure: Service, pem: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for other in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(other, raising=False)
+    with pytest.raises(Unreachable):
+        RestSession(secure.url).get("/")
+    monkeypatch.setenv(name, str(pem))
+    assert RestSession(secure.url).get("/x")["path"] == "/x"
+    monkeypatch.setenv(name, "/nonexistent.pem")
+    with pytest.raises(Unreachable, match=f"/nonexistent.pem.*unset {name}") as caught:
+        RestSession(secure.url).get("/")
+    assert caught.value.reason == "tls"
+
+
+def test_ca_cert_and_verify_win_over_the_environment(
+    secure: Service, pem: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other.pem"
+    trustme.CA().cert_pem.write_to_path(str(other))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(other))
+    monkeypatch.setenv("SSL_CERT_FILE", str(other))
+    with pytest.raises(Unreachable):
+        RestSession(secure.url).get("/")
+    assert RestSession(secure.url, ca_cert=str(pem)).get("/x")["path"] == "/x"
+    assert RestSession(secure.url, verify=False).get("/x")["path"] == "/x"
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(pem))
+    with pytest.raises(Unreachable):
+        RestSession(secure.url, ca_cert=str(other)).get("/")
+
+
+def test_an_unknown_ca_says_how_to_trust_it(secure: Service) -> None:
+    with pytest.raises(
+        Unreachable, match=r"no secure connection to localhost.*give it \(or its CA\) as ca_cert"
+    ) as caught:
+        RestSession(secure.url).post("/")
+    assert caught.value.reason == "tls"
+    assert "may have been done" not in str(caught.value)
+
+
+def test_a_self_signed_certificate_may_be_trusted_by_itself(tmp_path: Path) -> None:
+    """Also one that is no CA: whoever names it means just that server."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "appliance")])
+
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(7)
+        .not_valid_before(datetime.now(UTC) - timedelta(days=1))
+        .not_valid_after(datetime.now(UTC) + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    cert_file, key_file = tmp_path / "cert.pem", tmp_path / "key.pem"
+    cert_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert_file, key_file)
+    with Service(tls=context) as fake:
+        with pytest.raises(Unreachable, match="self-signed certificate.*as ca_cert"):
+            RestSession(fake.url).get("/")
+        assert RestSession(fake.url, ca_cert=str(cert_file)).get("/x")["path"] == "/x"
+
+
+def test_a_certificate_for_another_name(ca: trustme.CA, pem: Path) -> None:
+    with (
+        Service(tls=serving(ca.issue_cert("other.example"))) as fake,
+        pytest.raises(Unreachable, match="[Hh]ostname mismatch.*Use the name that the certificate is for") as caught,
+    ):
+        RestSession(fake.url, ca_cert=str(pem)).get("/")
+    assert caught.value.reason == "tls"
+
+
+def test_a_certificate_that_has_expired(ca: trustme.CA, pem: Path) -> None:
+
+    old = ca.issue_cert(
+        "localhost", not_before=datetime(2020, 1, 1, tzinfo=UTC), not_after=datetime(2020, 1, 2, tzinfo=UTC)
+    )
+    with (
+        Service(tls=serving(old)) as fake,
+        pytest.raises(Unreachable, match="expired.*Renew its certificate, or set this machine's clock"),
+    ):
+        RestSession(fake.url, ca_cert=str(pem)).get("/")
+
+
+def test_https_to_a_port_that_speaks_http() -> None:
+    with Service() as fake, pytest.raises(Unreachable, match="may speak plain HTTP") as caught:
+        RestSession(fake.url.replace("http:", "https:")).get("/")
+    assert caught.value.reason == "tls"
+
+
+def test_http_to_a_port_that_speaks_https(secure: Service) -> None:
+    with pytest.raises(Unreachable) as caught:
+        RestSession(secure.url.replace("https:", "http:"), retries=0).get("/")
+    assert caught.value.reason == "network"
+
+
+@pytest.mark.parametrize(("text", "words"), [("/nonexistent.pem", "No such file"), ("-----BEGIN JUNK", "not PEM")])
+def test_a_ca_cert_that_is_none(text: str, words: str) -> None:
+    with pytest.raises(InvalidFields, match=words) as caught:
+        RestSession("https://localhost:1", ca_cert=text).get("/")
+    assert list(caught.value.problems) == ["ca_cert"]
+
+
+def test_one_context_for_all_sessions_of_a_kind(pem: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mistcore.http.transport import tls_context
+
+    assert tls_context(True, str(pem)) is tls_context(True, str(pem))
+    assert tls_context(True, "") is tls_context(True, "")
+    assert tls_context(False, "") is tls_context(False, str(pem))
+    assert tls_context(True, "") is not tls_context(False, "")
+    before = tls_context(True, str(pem))
+    trustme.CA().cert_pem.write_to_path(str(pem))
+    os.utime(pem, ns=(1, 1))
+    assert tls_context(True, str(pem)) is not before
+
+
+def test_no_connection_loads_the_bundle_again(ca: trustme.CA, pem: Path) -> None:
+    with Service(tls=serving(ca.issue_cert("localhost"))) as fake:
+        session = RestSession(fake.url, ca_cert=str(pem))
+        session.get("/x")
+        pem.unlink()
+        fake.latency = 0.2
+        with ThreadPoolExecutor(4) as pool:
+            assert len(list(pool.map(session.get, ["/1", "/2", "/3", "/4"]))) == 4
+        session.close()
+
+
+def test_no_session_leaves_sockets_behind(secure: Service, pem: Path, recwarn: pytest.WarningsRecorder) -> None:
+    for _ in range(3):
+        RestSession(secure.url, ca_cert=str(pem)).get("/x")
+    gc.collect()
+    assert not recwarn.list
+
+
+# -- proxies ----------------------------------------------------------------------------------------------------------
+
+
+class Proxy(RawServer):
+    """A proxy that tunnels to wherever it is told, or answers plain requests itself."""
+
+    def __init__(self, refuse: bytes = b"") -> None:
+        super().__init__(self._answer_proxy)
+        self._refuse = refuse
+
+    def _answer_proxy(self, connection: socket.socket, number: int) -> None:
+        request = self.requests[-1]
+        if self._refuse:
+            connection.sendall(self._refuse)
+            return
+        method, target, _ = request.split(b" ", 2)
+        if method != b"CONNECT":
+            connection.sendall(OK + b'Content-Length: 15\r\n\r\n{"proxy": "me"}')
+            return
+        host, port = target.decode().rsplit(":", 1)
+        with socket.create_connection((host, int(port))) as upstream:
+            connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            back = threading.Thread(target=self._pump, args=(upstream, connection), daemon=True)
+            back.start()
+            self._pump(connection, upstream)
+            back.join(2)
+
+    @staticmethod
+    def _pump(source: socket.socket, target: socket.socket) -> None:
+        try:
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+def through(proxy: RawServer, monkeypatch: pytest.MonkeyPatch, no_proxy: str = "") -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    url = proxy.url.replace("http://", "http://user:geheim@")
+    monkeypatch.setenv("HTTPS_PROXY", url)
+    monkeypatch.setenv("http_proxy", url)
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+
+
+def test_https_goes_through_the_proxy_of_the_environment(
+    secure: Service, pem: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Proxy() as proxy:
+        through(proxy, monkeypatch)
+        session = RestSession(secure.url, ca_cert=str(pem), headers={"Authorization": "Bearer mine"})
+        said = session.get("/x")
+        session.close()
+    assert said == {"path": "/x", "authorization": "Bearer mine"}
+    assert proxy.requests[0].startswith(b"CONNECT localhost:")
+    assert b"Proxy-Authorization: Basic dXNlcjpnZWhlaW0=" in proxy.requests[0]
+    assert b"mine" not in proxy.requests[0]
+
+
+def test_http_goes_through_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Proxy() as proxy:
+        through(proxy, monkeypatch)
+        session = RestSession("http://far.example")
+        assert session.get("/x") == {"proxy": "me"}
+        session.close()
+    assert proxy.requests[0].startswith(b"GET http://far.example/x HTTP/1.1")
+
+
+def test_no_proxy_is_respected(secure: Service, pem: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Proxy() as proxy:
+        through(proxy, monkeypatch, no_proxy="localhost")
+        assert RestSession(secure.url, ca_cert=str(pem)).get("/x")["path"] == "/x"
+    assert proxy.requests == []
+
+
+def test_a_proxy_that_wants_credentials(secure: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Proxy(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n") as proxy:
+        through(proxy, monkeypatch)
+        with pytest.raises(Unreachable, match="through the proxy.*407") as caught:
+            RestSession(secure.url, retries=0).get("/x")
+    assert caught.value.reason == "network"
+    assert "geheim" not in str(caught.value)
+
+
+def test_a_proxy_that_is_not_there(secure: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Proxy() as proxy:
+        through(proxy, monkeypatch)
+    with pytest.raises(Unreachable, match="through the proxy") as caught:
+        RestSession(secure.url, retries=0).get("/x")
+    assert caught.value.reason == "refused"
+
+
+def test_a_proxy_that_trickles(secure: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    with RawServer(trickling([b"HTTP/1.1 200 OK\r\n", *[b"X"] * 100], 0.1)) as proxy:
+        through(proxy, monkeypatch)
+        seconds, result = took(lambda: RestSession(secure.url, timeout=0.6).get("/x"))
+    assert isinstance(result, Unreachable)
+    assert seconds < 2
+
+
+# -- processes --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_shares_no_connection() -> None:
+    with Service() as fake:
+        session = RestSession(fake.url)
+        session.get("/parent")
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0 if session.get("/child")["path"] == "/child" else 1)
+        assert session.get("/parent")["path"] == "/parent"
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
