@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-# Real servers, started when a test first asks for them.
+# Real servers and stand-ins, started when a test first asks for them.
 pytest_plugins: list[str] = [
+    "fakes.azure_fixtures",
     "peers.docker_engine",
     "peers.libvirtd",
     "peers.sshd",
