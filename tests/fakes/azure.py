@@ -15,11 +15,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 import attrs
-from mistcore.testing.server import FakeService, Request, Response, json_response, route
-
 from fakes import azure_catalog as catalog
 from fakes.azure_entra import TENANT, Entra
 from fakes.azure_resources import Refused, Resources
+
+from mistcore.testing.server import FakeService, Request, Response, json_response, route
 
 SUBSCRIPTION = "99999999-9999-9999-9999-999999999999"
 _GROUP_PATH = r"/resourcegroups/(?P<group>[^/]+)"
@@ -92,7 +92,7 @@ class FakeAzure(Entra, FakeService):
         tenant, client_id, expires = found
         if expires < self.clock():
             return _unauthorized("ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than now.")
-        name = (request.path.split("/") + [""])[2]
+        name = request.path.removeprefix("/subscriptions").strip("/").partition("/")[0]
         subscription = self.subscriptions.get(name.lower())
         roles = self.tenants[tenant][client_id].roles if client_id in self.tenants[tenant] else []
         if subscription is None or not roles:
@@ -192,12 +192,9 @@ class FakeAzure(Entra, FakeService):
             return json_response(self.resources.view(group, kind, name, expand=expand))
         if request.method == "PUT" and len(parts) % 2 == 0:
             made, body, effect = self.resources.put(group, kind, name, request.json())
-            response = self._accept(request, effect)
-            return json_response(
-                body,
-                status=201 if made else 200,
-                headers={"Azure-AsyncOperation": response.headers["Azure-AsyncOperation"]},
-            )
+            accepted = self._accept(request, effect).headers
+            headers = {name: accepted[name] for name in ("Azure-AsyncOperation", "Retry-After")}
+            return json_response(body, status=201 if made else 200, headers=headers)
         if request.method == "DELETE" and len(parts) % 2 == 0:
             removal = self.resources.delete(group, kind, name)
             return Response(204) if removal is None else self._accept(request, removal)

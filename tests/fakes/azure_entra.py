@@ -17,6 +17,7 @@ import attrs
 import jwt
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+
 from mistcore.testing.server import Request, Response, json_response, route
 
 TENANT = "77777777-7777-7777-7777-777777777777"

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import trustme
-
 from fakes.azure import FakeAzure
 
 

@@ -1,0 +1,429 @@
+"""Azure, by Resource Manager: virtual machines of one subscription.
+
+Facts: the REST references of Microsoft.Compute, Microsoft.Network, Microsoft.Authorization and of subscriptions
+(Microsoft Learn).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from mistcore import (
+    Account,
+    Image,
+    Location,
+    Machine,
+    MistError,
+    Network,
+    PermissionDenied,
+    Provider,
+    ProviderError,
+    ServiceRetired,
+    Size,
+    credential,
+    secret,
+)
+from mistcore.http import RestSession
+from mistcore.parallel import in_parallel
+from mistcore_providers._azure_arm import COMPUTE, NETWORK, PERMISSIONS, SKUS, SUBSCRIPTIONS, Arm
+from mistcore_providers._azure_auth import Login, Tokens, read_certificate
+from mistcore_providers._azure_create import Plan, create, destroy_storage
+from mistcore_providers._azure_errors import arm_error
+from mistcore_providers._azure_images import find_images
+from mistcore_providers._azure_machines import Join, address_ids, interface_ids, machine_parts
+from mistcore_providers._azure_offer import locations, networks, sizes
+from mistcore_providers._azure_roles import allowed_operations, may_do_anything
+
+#: cloud: Resource Manager, token service, a location that every subscription has
+_CLOUDS = {
+    "public": ("https://management.azure.com", "https://login.microsoftonline.com", "eastus"),
+    "china": ("https://management.chinacloudapi.cn", "https://login.partner.microsoftonline.cn", "chinanorth3"),
+    "usgov": ("https://management.usgovcloudapi.net", "https://login.microsoftonline.us", "usgovvirginia"),
+}
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def _guid(value: str) -> None:
+    if not _GUID.fullmatch(value):
+        raise ValueError("must be an ID like 01234567-89ab-cdef-0123-456789abcdef")
+
+
+def _tenant(value: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", value):
+        raise ValueError("must be the directory's ID or its domain, like contoso.onmicrosoft.com")
+
+
+def _https(value: str) -> None:
+    if urlsplit(value).scheme != "https":
+        raise ValueError("must begin with https://")
+
+
+class Azure(Provider):
+    """Virtual machines of one Azure subscription, seen as an application, or as whoever is logged in.
+
+    A machine's ID is its resource ID. `extra["billed"]` of a stopped machine tells whether it still costs money: one
+    that was only powered off does, one that was deallocated does not.
+    """
+
+    title = "Azure"
+
+    subscription_id: str = credential(
+        "Subscription ID",
+        help="Azure portal → Subscriptions.",
+        env="AZURE_SUBSCRIPTION_ID",
+        example="01234567-89ab-cdef-0123-456789abcdef",
+        validator=_guid,
+    )
+    tenant_id: str = credential(
+        "Tenant ID",
+        default="",
+        help="The directory that the application is registered in: Entra → Overview. Its ID or its domain.",
+        env="AZURE_TENANT_ID",
+        validator=_tenant,
+    )
+    client_id: str = credential(
+        "Client ID",
+        default="",
+        help="The application's ID: Entra → App registrations. Leave the secret out to use the identity that this "
+        "machine has already (environment, managed identity, az login).",
+        env="AZURE_CLIENT_ID",
+        validator=_guid,
+    )
+    client_secret: str = secret(
+        "Client secret",
+        default="",
+        help="The value, not the ID, of a secret: App registrations → the application → Certificates & secrets.",
+        env="AZURE_CLIENT_SECRET",
+    )
+    certificate: str = secret(
+        "Certificate",
+        default="",
+        help="Instead of a secret: a PEM file with the certificate that is registered with the application, and its "
+        "private key.",
+        env="AZURE_CLIENT_CERTIFICATE_PATH",
+        file=True,
+    )
+    cloud: str = credential(
+        "Cloud", default="public", choices=tuple(_CLOUDS), help="Azure itself, or one of those kept apart from it."
+    )
+    endpoint: str = credential(
+        "Resource Manager's address", default="", help="Only for private installations and proxies.", address=True
+    )
+    authority: str = credential(
+        "Token service's address",
+        default="",
+        help="Only for private installations and proxies.",
+        address=True,
+        validator=_https,
+    )
+    ca_cert: str = credential(
+        "CA certificate", default="", help="The only certificates to trust: path or PEM text.", file=True
+    )
+    verify: bool = credential("Verify TLS certificates", default=True, help="No only for tests.")
+
+    def problems(self) -> Mapping[str, str]:
+        """Return what is wrong with the fields together. Raises `ServiceRetired` for those of the classic API."""
+        found: dict[str, str] = {}
+        if self.certificate and not (self.tenant_id or self.client_id or self.client_secret):
+            raise ServiceRetired(
+                "a subscription and a certificate alone belong to Azure's classic API, which is retired: its virtual "
+                "machines since 6 September 2023, its cloud services since 31 August 2024",
+                reason="service_retired",
+                remedy="Azure Resource Manager replaced it. Register an application (Entra → App registrations), give "
+                "it a role on the subscription, and give tenant_id, client_id and client_secret; or keep the "
+                "certificate, upload it to the application, and add tenant_id and client_id.",
+                provider=self.id,
+            )
+        if self.client_secret and self.certificate:
+            found["certificate"] = "give either client_secret or certificate"
+        for name in ("tenant_id", "client_id") if self.client_secret or self.certificate else ():
+            if not getattr(self, name):
+                found[name] = "missing (it goes with the client secret or the certificate)"
+        if self.certificate and not found:
+            read_certificate(self.certificate)
+        return found
+
+    def check(self) -> Account:
+        """Get a token, read the subscription, and ask which roles there are on it.
+
+        Permissions come from the roles on the subscription itself; None where there are only roles further down.
+        """
+        arm = self._arm()
+        subscription, permissions = in_parallel(
+            lambda call: call(), (partial(arm.get, arm.root, SUBSCRIPTIONS), partial(self._permissions, arm))
+        )
+        subscription = subscription if isinstance(subscription, Mapping) else {}
+        state = str(subscription.get("state") or "")
+        return Account(
+            id=str(subscription.get("subscriptionId") or self.subscription_id),
+            name=str(subscription.get("displayName") or ""),
+            details={
+                "tenant_id": str(subscription.get("tenantId") or self.tenant_id),
+                "client_id": self.client_id,
+                "state": state,
+                "cloud": self.cloud,
+                "login": self._tokens().source,
+            },
+            permissions=allowed_operations(permissions) if permissions else None,
+            warnings=self._warnings(state, permissions),
+        )
+
+    def list_machines(self) -> Iterable[Machine]:
+        """Return every machine, from four paged listings side by side; never a request for each machine."""
+        statuses, interfaces, addresses, machines = in_parallel(
+            lambda call: call(),
+            (
+                partial(self._rows, "Microsoft.Compute/virtualMachines", COMPUTE, statusOnly="true"),
+                partial(self._optional_rows, "Microsoft.Network/networkInterfaces", NETWORK),
+                partial(self._optional_rows, "Microsoft.Network/publicIPAddresses", NETWORK),
+                partial(self._rows, "Microsoft.Compute/virtualMachines", COMPUTE),
+            ),
+        )
+        join = Join(statuses, interfaces, addresses)
+        return [machine for machine in map(join.machine, machines) if machine is not None]
+
+    def get_machine(self, machine_id: str) -> Machine:
+        """Return one machine, with its run-time status and addresses."""
+        arm = self._arm()
+        raw = self._get_raw(machine_id)
+        interfaces = self._found(arm, interface_ids(raw.get("properties") or {}))
+        addresses = self._found(arm, (found for row in interfaces for found in address_ids(row)))
+        machine = Join((), interfaces, addresses).machine(raw, machine_id=machine_id)
+        if machine is None:
+            raise ProviderError("Azure describes the machine without an ID", reason="garbled")
+        return machine
+
+    def start_machine(self, machine_id: str, *, wait: bool = True) -> None:
+        """Start a machine. `wait`: return when it is done, rather than when Azure has accepted it."""
+        self._act(machine_id, "start", "start the machine", wait=wait)
+
+    def stop_machine(self, machine_id: str, *, deallocate: bool = True, force: bool = False, wait: bool = True) -> None:
+        """Stop a machine and give back what it runs on, so that it costs nothing but its disks and addresses.
+
+        Args:
+            machine_id: its ID.
+            deallocate: False only powers it off: it keeps its place and its price.
+            force: cut the power, rather than ask its operating system.
+            wait: return when it is done, rather than when Azure has accepted it.
+
+        """
+        if force or not deallocate:
+            skip = {"skipShutdown": "true"} if force else {}
+            self._act(machine_id, "powerOff", "power off the machine", wait=wait or deallocate, **skip)
+        if deallocate:
+            self._act(machine_id, "deallocate", "stop the machine", wait=wait)
+
+    def reboot_machine(self, machine_id: str, *, wait: bool = True) -> None:
+        """Reboot a machine. `wait`: return when it is done, rather than when Azure has accepted it."""
+        self._act(machine_id, "restart", "reboot the machine", wait=wait)
+
+    def destroy_machine(self, machine_id: str, *, storage: bool = False, force: bool = False) -> None:
+        """Delete a machine and wait until it is gone. Its disks and interfaces stay, unless `storage` is given.
+
+        Args:
+            machine_id: its ID.
+            storage: delete its disks and interfaces too, and the public address that `create_machine` made for it.
+            force: do not wait for its operating system to shut down.
+
+        Raises:
+            Rejected: (reason "leftovers") it is gone, but not all that was to go with it.
+
+        """
+        arm = self._arm()
+        path = self._path(machine_id)
+        options = {"forceDeletion": "true"} if force else {}
+        delete = partial(arm.delete, path, COMPUTE, what="delete the machine", **options)
+        there = destroy_storage(arm, self._get_raw(machine_id), delete) if storage else self._on(machine_id, delete)
+        if not there:
+            raise self.machine_not_found(machine_id)
+
+    def create_machine(
+        self,
+        name: str,
+        *,
+        image: str,
+        size: str,
+        location: str = "",
+        network: str = "",
+        key: str = "",
+        user_data: str = "",
+        tags: Mapping[str, str] | None = None,
+        resource_group: str = "mistcore",
+        user: str = "azureuser",
+        password: str = "",
+        disk: int = 0,
+        public_ip: bool = True,
+        wait: bool = True,
+    ) -> Machine:
+        """Create a machine with an interface and a public address of its own, and return it.
+
+        Args:
+            name: what it is to be called.
+            image: an alias ("Debian12"), a URN ("publisher:offer:sku:version"), or the ID of an image.
+            size: "Standard_B1s", say.
+            location: "eastus", say; by default where the resource group is.
+            network: a subnet's ID, or a network's ID or name, or "network/subnet"; by default the network
+                `mistcore-<location>` of the resource group, made when it is first needed, open for SSH only.
+            key: a public key's text, or the name of an SSH key that Azure has.
+            user_data: for cloud-init; up to 65,535 bytes.
+            tags: a mapping. resource_group: made when it is not there yet.
+            user, password: the first user; the password may be left out where there is a key.
+            disk: the system disk's size in GiB; 0 for the image's.
+            public_ip: whether it gets a public address.
+            wait: return when it runs, rather than when Azure has accepted it.
+
+        Raises:
+            Rejected: a name that is taken, a quota, no capacity. What was made on the way is taken back then.
+
+        """
+        plan = Plan(
+            name=name,
+            image=image,
+            size=size,
+            location=location,
+            resource_group=resource_group,
+            network=network,
+            key=key,
+            password=password,
+            user=user,
+            user_data=user_data,
+            tags=dict(tags or {}),
+            disk=disk,
+            public_ip=public_ip,
+        )
+        return self.get_machine(create(self._arm(), plan, wait=wait))
+
+    def list_sizes(self, *, location: str = "") -> Iterable[Size]:
+        """Return the sizes of machines; `disk` is the temporary disk. `location` leaves out what others have."""
+        query = {"$filter": f"location eq '{location}'"} if re.fullmatch(r"\w+", location) else {}
+        return sizes(self._rows("Microsoft.Compute/skus", SKUS, **query))
+
+    def list_images(self, search: str = "", *, location: str = "") -> Iterable[Image]:
+        """Return the usual images, and the subscription's own.
+
+        Args:
+            search: narrows these, and looks into the marketplace: a part of a publisher's name, or
+                "publisher:offer", "publisher:offer:sku" (which lists every version); the last may be a part.
+            location: whose images; they differ little.
+
+        """
+        return find_images(self._arm(), search, location or _CLOUDS[self.cloud][2])
+
+    def list_locations(self) -> Iterable[Location]:
+        """Return the locations of machines that the subscription has."""
+        arm = self._arm()
+        return locations(arm.rows(f"{arm.root}/locations", SUBSCRIPTIONS))
+
+    def list_networks(self) -> Iterable[Network]:
+        """Return the virtual networks, with their subnets in `extra`."""
+        return networks(self._rows("Microsoft.Network/virtualNetworks", NETWORK))
+
+    def close(self) -> None:
+        """Close the connections and forget the token."""
+        kept = self.__dict__.pop("_kept", None)
+        if kept is not None:
+            kept[0].close()
+
+    # -- how ----------------------------------------------------------------------------------------------------------
+
+    def _arm(self) -> Arm:
+        return self._connections()[0]
+
+    def _tokens(self) -> Tokens:
+        return self._connections()[1]
+
+    def _connections(self) -> tuple[Arm, Tokens]:
+        kept = self.__dict__.get("_kept")
+        return kept or self.__dict__.setdefault("_kept", self._connect())  # type: ignore[no-any-return]
+
+    def _connect(self) -> tuple[Arm, Tokens]:
+        endpoint, authority, _ = _CLOUDS[self.cloud]
+        tokens = Tokens(
+            Login(self.tenant_id, self.client_id, self.client_secret, self.certificate),
+            authority=(self.authority or authority).rstrip("/"),
+            audience=endpoint,
+            subscription_id=self.subscription_id,
+            session=self._session,
+            timeout=lambda: self.timeout,
+        )
+
+        def error(failure: Any) -> MistError | None:
+            if failure.status == 401:
+                tokens.forget()
+            return arm_error(failure)
+
+        session = self._session(self.endpoint or endpoint, auth=tokens.sign(), error=error)
+        return Arm(session, self.subscription_id), tokens
+
+    def _session(self, address: str, **options: Any) -> RestSession:
+        return RestSession(address, timeout=lambda: self.timeout, verify=self.verify, ca_cert=self.ca_cert, **options)
+
+    def _rows(self, kind: str, version: str, **query: str) -> list[Any]:
+        arm = self._arm()
+        return list(arm.rows(f"{arm.root}/providers/{kind}", version, **query))
+
+    def _optional_rows(self, kind: str, version: str) -> list[Any]:
+        """Return the rows, or none where the application may see machines but not this: `check` warns of it."""
+        try:
+            return self._rows(kind, version)
+        except PermissionDenied:
+            return []
+
+    def _permissions(self, arm: Arm) -> list[Any]:
+        try:
+            return list(arm.rows(f"{arm.root}/providers/Microsoft.Authorization/permissions", PERMISSIONS))
+        except PermissionDenied:
+            return []
+
+    def _warnings(self, state: str, permissions: list[Any]) -> Iterator[str]:
+        if self.endpoint.startswith("http://"):
+            yield "the token travels over plain HTTP: anybody on the way can read it"
+        if not self.verify:
+            yield "the certificates of Azure are not verified"
+        if state and state != "Enabled":
+            yield f"the subscription is {state}: it may be read-only"
+        if not permissions:
+            yield "no role on the subscription as a whole is known: what may be done depends on roles further down"
+        elif may_do_anything(permissions):
+            yield "the role allows everything in the subscription, also to let others in; Contributor is enough"
+        elif not allowed_operations(permissions, {"addresses": ("Microsoft.Network/networkInterfaces/read",)}):
+            yield "the role does not allow to read network interfaces: machines will have no addresses"
+
+    def _path(self, machine_id: str) -> str:
+        parts = machine_parts(machine_id, self.subscription_id)
+        if parts is None:
+            raise self.machine_not_found(machine_id)
+        group, name = parts
+        return f"{self._arm().root}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachines/{name}"
+
+    def _get_raw(self, machine_id: str) -> Mapping[str, Any]:
+        path, arm = self._path(machine_id), self._arm()
+        raw = arm.find(path, COMPUTE, **{"$expand": "instanceView"})
+        if not isinstance(raw, Mapping):
+            raise self.machine_not_found(machine_id)
+        return raw
+
+    def _act(self, machine_id: str, verb: str, what: str, *, wait: bool, **query: str) -> None:
+        path = f"{self._path(machine_id)}/{verb}"
+        self._on(machine_id, partial(self._arm().act, path, COMPUTE, what=what, wait=wait, **query))
+
+    def _on(self, machine_id: str, call: Any) -> Any:
+        try:
+            return call()
+        except ProviderError as error:
+            if error.reason == "not_found":
+                raise self.machine_not_found(machine_id) from error
+            raise
+
+    def _found(self, arm: Arm, ids: Iterable[str]) -> list[Any]:
+        def find(path: str) -> Any:
+            try:
+                return arm.find(path, NETWORK)
+            except PermissionDenied:
+                return None
+
+        return [row for row in in_parallel(find, ids) if row is not None]
