@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----.+?-----END \1-----", re.DOTALL)
 _SOON = 300.0
+#: Older versions of `az` tell the end of a token as local time only; they renew it when less than this is left.
+_UNKNOWN_LIFE = 600.0
 _METADATA_SERVICE = "http://169.254.169.254"
 #: Variables that say that a hosting service of Azure (App Service, Functions, Arc …) hands out tokens.
 _HOSTED = ("IDENTITY_ENDPOINT", "MSI_ENDPOINT")
@@ -139,7 +141,7 @@ class Tokens:
                 self._ask = self._choose()
             answer = self._ask()
             self._token = str(answer["access_token"])
-            self._good_until = time.time() + max(float(answer.get("expires_in") or 0), _SOON + 60)
+            self._good_until = time.time() + float(answer.get("expires_in") or 0)
             return self._token
         finally:
             self._lock.release()
@@ -295,7 +297,7 @@ class Tokens:
             token, expires = str(answer["accessToken"]), float(answer.get("expires_on") or 0)
         except (ValueError, KeyError, TypeError) as error:
             raise ProviderError("`az account get-access-token` answered nonsense", reason="garbled") from error
-        return {"access_token": token, "expires_in": expires - time.time() if expires else 0}
+        return {"access_token": token, "expires_in": expires - time.time() if expires else _UNKNOWN_LIFE}
 
 
 def _token_in(answer: Mapping[str, Any], who: str) -> Mapping[str, Any]:

@@ -22,6 +22,7 @@ from mistcore import (
     PermissionDenied,
     Provider,
     ProviderError,
+    Rejected,
     ServiceRetired,
     Size,
     credential,
@@ -423,7 +424,8 @@ class Azure(Provider):
         def find(path: str) -> Any:
             try:
                 return arm.find(path, NETWORK)
-            except PermissionDenied:
+            except (PermissionDenied, Rejected):
                 return None
 
-        return [row for row in in_parallel(find, ids) if row is not None]
+        known = [path for path in ids if path.lower().startswith("/subscriptions/")]
+        return [row for row in in_parallel(find, known) if row is not None]

@@ -52,6 +52,7 @@ class FakeAzure(Entra, FakeService):
     Attributes:
         resources: everything there is. page_size: rows on one page of a listing.
         operation_seconds: how long an operation takes. retry_after: what its answers advise.
+        location_only: tell of operations in the older way only.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -61,6 +62,7 @@ class FakeAzure(Entra, FakeService):
         self.page_size = 100
         self.operation_seconds = 0.05
         self.retry_after = "0"
+        self.location_only = False
         self.operations: dict[str, Operation] = {}
         self.failures: list[tuple[str, dict[str, str]]] = []
         self.exchanges: list[tuple[Request, Response]] = []
@@ -231,7 +233,7 @@ class FakeAzure(Entra, FakeService):
             "Location": f"{base}/operationresults/{operation.id}?api-version=2024-07-01",
             "Retry-After": self.retry_after,
         }
-        if not both:
+        if not both or self.location_only:
             del headers["Azure-AsyncOperation"]
         return Response(202, b"", headers)
 
