@@ -24,6 +24,7 @@ _OPERATION_DENIED, _ACCESS_DENIED = 29, 88
 _AUTH_FAILED, _AUTH_CANCELLED, _AUTH_UNAVAILABLE = 45, 79, 94
 _NO_DOMAIN, _OPERATION_INVALID, _NO_CLIENT_DRIVER = 42, 55, 5
 _RPC_DOMAINS = (7, 13, 50, 66)
+_SSH_LIBRARIES = ("libssh", "libssh2")
 #: Codes with which libvirt refuses what was asked, as opposed to failing at it, and our word for some of them.
 _REFUSALS = {8, 9, 16, 19, 20, 21, 27, 28, 35, 37, 43, 47, 49, 50, 55, 67, 68, 74, 84, 86, 87, 90, 91, 92, 97, 99}
 _REASONS = {
@@ -59,13 +60,18 @@ _NOTHING = "Nothing listens there: see that host and port are right and that the
 #: What the text of a failed connection says, in the order in which it is looked for: the first that fits counts.
 _TEXTS: tuple[tuple[tuple[str, ...], type[CheckFailed], str, str], ...] = (
     (
-        ("remote host identification has changed", "host key for server", "host key mismatch"),
+        ("remote host identification has changed", "differs from stored identity"),
         Unreachable,
         "host_key",
         _CHANGED_KEY,
     ),
     (("host key", "known hosts", "known_hosts"), Unreachable, "host_key", _UNKNOWN_KEY),
-    (("permission denied (", "user interaction callback", "load key "), AuthenticationFailed, "ssh_key", _REFUSED_KEY),
+    (
+        ("permission denied (", "failed to authenticate", "username/publickey combination", "private key", "load key "),
+        AuthenticationFailed,
+        "ssh_key",
+        _REFUSED_KEY,
+    ),
     (
         ("could not resolve hostname", "unable to resolve address", "name or service not known", "name resolution"),
         Unreachable,
@@ -147,8 +153,11 @@ def error_of(error: Exception, transport: str) -> MistError | None:
         return MachineNotFound(f"there is no such machine: {text}")
     if is_denied(error):
         return _denied(code, text)
-    if code in (_AUTH_FAILED, _AUTH_CANCELLED, _AUTH_UNAVAILABLE):
-        return _authentication(text, transport)
+    if code in (_AUTH_FAILED, _AUTH_CANCELLED, _AUTH_UNAVAILABLE) and transport not in _SSH_LIBRARIES:
+        return AuthenticationFailed(
+            f"libvirt does not accept the user name and password: {text}",
+            remedy="Give auth_user and auth_password of a SASL user of the daemon (saslpasswd2), not of a system user.",
+        )
     if code == _NO_SUPPORT:
         return NotSupported(f"libvirt cannot do that there: {text}")
     if code == _NO_CLIENT_DRIVER:
@@ -174,17 +183,6 @@ def _denied(code: int, text: str) -> PermissionDenied:
         f"the libvirt daemon does not let this user in: {text}",
         reason="socket",
         remedy="Add the user to the group libvirt on that host (and log in again), or use another user.",
-    )
-
-
-def _authentication(text: str, transport: str) -> AuthenticationFailed:
-    if transport in ("libssh", "libssh2"):
-        return AuthenticationFailed(
-            f"the SSH server does not let us in: {text}", reason="ssh_key", remedy="See machine_key and machine_user."
-        )
-    return AuthenticationFailed(
-        f"libvirt does not accept the user name and password: {text}",
-        remedy="Give auth_user and auth_password of a SASL user of the daemon (saslpasswd2), not of a system user.",
     )
 
 

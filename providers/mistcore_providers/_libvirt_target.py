@@ -211,7 +211,7 @@ class Target:
         if self.ssh_key:
             extra |= {"keyfile": str(_write(folder / "key", self.ssh_key)), "sshauth": "privkey"}
         if not self.verify:
-            extra["no_verify"] = "1"
+            extra["known_hosts_verify"] = "ignore"
         elif self.known_hosts:
             extra["known_hosts"] = str(_write(folder / "known_hosts", self._known_hosts_lines()))
         return extra

@@ -444,6 +444,25 @@ def test_ssh_unverified_when_told_so(libvirtd: LibvirtDaemon) -> None:
         assert "the server's identity is not verified" in provider.check().warnings
 
 
+@pytest.mark.parametrize("library", ["libssh", "libssh2"])
+def test_ssh_by_a_library(libvirtd: LibvirtDaemon, library: str) -> None:
+    uri = f"qemu+{library}://root@127.0.0.1:{libvirtd.ssh_port}/system"
+    key, known = str(libvirtd.ssh_key), str(libvirtd.known_hosts)
+    with Libvirt(uri=uri, machine_key=key, known_hosts=known) as provider:
+        assert provider.check().details["transport"] == library
+    with Libvirt(uri=uri, machine_key=key, verify=False) as provider:
+        assert "the server's identity is not verified" in provider.check().warnings
+    with pytest.raises(AuthenticationFailed) as refused:
+        Libvirt(uri=uri, machine_key=str(libvirtd.other_key), known_hosts=known).check()
+    assert refused.value.reason == "ssh_key"
+    elsewhere = f"[127.0.0.1]:1 {libvirtd.known_hosts.read_text().split(None, 1)[1]}"
+    changed = libvirtd.other_key.with_suffix(".pub").read_text()
+    for hosts, words in ((elsewhere, "is not known"), (changed, "not the one that is known")):
+        with pytest.raises(Unreachable, match=words) as caught:
+            Libvirt(uri=uri, machine_key=key, known_hosts=hosts).check()
+        assert caught.value.reason == "host_key"
+
+
 def test_a_user_who_may_only_read(libvirtd: LibvirtDaemon, define: Callable[..., str]) -> None:
     uuid = define()
     with ssh(libvirtd, machine_user=libvirtd.ssh_user) as provider:
