@@ -12,7 +12,6 @@ import socket
 import threading
 import time
 from concurrent.futures import Future, wait
-from pathlib import Path
 from typing import Any
 
 import asyncssh
@@ -21,6 +20,7 @@ import attrs
 from mistcore import InvalidFields, MistError, ProviderError, Unreachable
 from mistcore.deadline import current_deadline
 from mistcore_providers import _bare_metal_errors as errors
+from mistcore_providers._bare_metal_config import FIXED_OPTIONS, Login, jump_login, options_for
 from mistcore_providers._bare_metal_errors import Where
 from mistcore_providers._bare_metal_trust import (
     Known,
@@ -39,30 +39,6 @@ _GRACE = 0.5
 _GREETING_WAIT = 1.0
 _JUMPS = 8
 _AUTHENTICATION = ("publickey", "keyboard-interactive", "password")
-
-
-@attrs.frozen
-class Login:
-    """Where to go and as whom.
-
-    Attributes:
-        port, user: None where the user did not choose: then the configuration may, and `default_user` comes last.
-        pin: the SHA256 fingerprint that the server's key must have, or "".
-        known_hosts: the one file of known keys, or "" for those of the configuration or the usual ones.
-        config: the SSH configuration, or None for none.
-        jump: it is a host on the way.
-
-    """
-
-    host: str
-    port: int | None = None
-    user: str | None = None
-    default_user: str = ""
-    way_in: WayIn = attrs.field(factory=WayIn)
-    pin: str = ""
-    known_hosts: str = ""
-    config: Path | None = None
-    jump: bool = False
 
 
 @attrs.frozen
@@ -111,7 +87,7 @@ class _Client(asyncssh.SSHClient):
     def __init__(self, pin: str, pairs: list[asyncssh.SSHKeyPair]) -> None:
         self.pin = pin
         self.pairs = list(pairs)
-        self.shown: asyncssh.SSHKey | None = None
+        self.refused: asyncssh.SSHKey | None = None
         self.offered: list[str] = []
         self.expired = False
         self.connection: asyncssh.SSHClientConnection | None = None
@@ -120,12 +96,19 @@ class _Client(asyncssh.SSHClient):
     def greeted(self) -> bool:
         return bool(self.connection and self.connection.get_extra_info("server_version"))
 
+    @property
+    def without_host_key(self) -> bool:
+        """The connection ended between the greeting and the server's key."""
+        return self.greeted and self.connection is not None and self.connection.get_server_host_key() is None
+
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
         self.connection = conn
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
-        self.shown = key
-        return bool(self.pin) and key.get_fingerprint() == self.pin
+        if self.pin and key.get_fingerprint() == self.pin:
+            return True
+        self.refused = key
+        return False
 
     def public_key_auth_requested(self) -> asyncssh.SSHKeyPair | None:
         self._note("publickey")
@@ -170,6 +153,7 @@ class _Call:
         self._greeting = b""
         self._dialled: Where | None = None
         self._client: _Client | None = None
+        self._sockets: list[socket.socket] = []
         self._open: list[asyncssh.SSHClientConnection] = []
 
     def left(self) -> float:
@@ -201,6 +185,9 @@ class _Call:
                 connection.close()
                 with contextlib.suppress(Exception):
                     await asyncio.wait_for(connection.wait_closed(), 0.5)
+            await asyncio.sleep(0)  # let the loop take its leave of the sockets
+            for sock in self._sockets:
+                sock.close()
         return Answer(
             output=output,
             user=reached.user,
@@ -211,13 +198,13 @@ class _Call:
 
     async def _log_in(self, login: Login, via: _Reached | None = None, depth: int = 0) -> _Reached:
         """Log in to one host, through the jump hosts that the configuration names, each logged in to alike."""
-        options = _options(login)
+        options = options_for(login)
         where = Where(options.host, int(options.port), jump=login.jump)
         if via is None and options.tunnel:
             if depth == _JUMPS:
                 raise InvalidFields({"ssh_config": f"ProxyJump of {login.host} leads round in a circle"})
             for hop in str(options.tunnel).split(","):
-                via = await self._log_in(_jump(hop, login), via, depth + 1)
+                via = await self._log_in(jump_login(hop, login), via, depth + 1)
         user = login.user or str(options.config.get("User", "") or login.default_user or options.username)
         pairs = login.way_in.pairs()
         seen: list[asyncssh.SSHKey] = []
@@ -248,31 +235,24 @@ class _Call:
                     client_keys=login.way_in.identities(options) if login.way_in.like_ssh else None,
                     ignore_encrypted=True,
                     preferred_auth=_AUTHENTICATION,
-                    **_FIXED,
+                    **FIXED_OPTIONS,
                 )
-            except asyncssh.HostKeyNotVerifiable as error:
-                if client.shown is not None:
-                    seen.append(client.shown)
+            except (asyncssh.Error, OSError, ValueError) as error:
+                if isinstance(error, TimeoutError):
+                    raise
+                if client.refused is not None:
+                    seen.append(client.refused)
                     algorithms = algorithms_but(seen)
                     if login.pin and algorithms:
                         continue  # the server may have a key of another type, and that one may be pinned
-                raise self._wrong_host_key(login, where, known, seen, through=via is not None) from error
-            except asyncssh.KeyExchangeFailed as error:
-                if seen:
-                    raise self._wrong_host_key(login, where, known, seen, through=via is not None) from error
-                if algorithms is None:
+                if isinstance(error, asyncssh.HostKeyNotVerifiable) or (client.without_host_key and seen):
+                    raise _wrong_host_key(login, where, known, seen, through=via is not None) from error
+                if client.without_host_key and algorithms is None:
                     algorithms = algorithms_but(seen)
                     continue  # it has no key of a type that is known: look which it has
-                raise errors.algorithms(where, error) from error
-            except Exception as error:
-                if isinstance(error, (MistError, TimeoutError)):
-                    raise
                 if isinstance(error, asyncssh.ChannelOpenError) and via is not None:
                     raise errors.no_way_on(via.where.host, where, error) from error
                 raise self._explain(error, login, where, user, key_fingerprint(pairs)) from error
-            finally:
-                if sock is not None and client.connection is None:
-                    sock.close()
             self._open.append(connection)
             return _Reached(connection, where, user, address)
 
@@ -288,16 +268,13 @@ class _Call:
         for number, (family, kind, protocol, _, address) in enumerate(found):
             left = self._step(f"connecting to {where}")
             sock = socket.socket(family, kind, protocol)
+            self._sockets.append(sock)
             try:
                 sock.settimeout(left / (len(found) - number))
                 sock.connect(address)
                 self._greeting = self._peek(sock, where)
             except OSError as error:
-                sock.close()
                 failures.append(error)
-            except MistError:
-                sock.close()
-                raise
             else:
                 self._dialled = where
                 sock.setblocking(False)
@@ -326,6 +303,8 @@ class _Call:
                 return errors.password_expired(where, user)
             password, agent = bool(login.way_in.password), login.way_in.like_ssh
             return errors.not_let_in(where, user, client.offered, key=key, password=password, agent=agent)
+        if isinstance(error, asyncssh.KeyExchangeFailed):
+            return errors.algorithms(where, error)
         if isinstance(error, asyncssh.DisconnectError) and "authentication failures" in str(error):
             return errors.too_many_keys(where, user)
         if isinstance(error, (asyncssh.DisconnectError, OSError)):
@@ -337,69 +316,22 @@ class _Call:
             return InvalidFields({"ssh_config": str(error)})
         return ProviderError(f"the SSH library failed at {where}: {error}")
 
-    def _wrong_host_key(
-        self, login: Login, where: Where, known: Known, seen: list[asyncssh.SSHKey], *, through: bool
-    ) -> Unreachable:
-        shown = [fingerprint(key) for key in seen]
-        if login.pin:
-            return errors.pin_differs(where, shown, login.pin)
-        if not seen and known.revoked:
-            return errors.host_key_revoked(where)
-        if known.keys and known.here:
-            return errors.host_key_changed(where, ", ".join(shown), [fingerprint(key) for key in known.keys])
-        return errors.host_key_unknown(
-            where,
-            ", ".join(shown) or "a certificate of an authority that is not known",
-            login.known_hosts or "~/.ssh/known_hosts",
-            through=through,
-        )
 
-
-#: What an operation never wants, whatever the configuration says: forwarding, terminals, X.509, Kerberos.
-_FIXED: dict[str, Any] = {
-    "agent_forwarding": False,
-    "x11_forwarding": False,
-    "request_pty": False,
-    "command": None,
-    "env": None,
-    "send_env": None,
-    "x509_trusted_certs": None,
-    "gss_host": None,
-    "connect_timeout": None,
-}
-
-
-def _options(login: Login) -> asyncssh.SSHClientConnectionOptions:
-    """Return what the configuration says of a host, without loading a key."""
-    try:
-        return asyncssh.SSHClientConnectionOptions(
-            config=[str(login.config)] if login.config else None,
-            host=login.host,
-            port=login.port or (),
-            username=login.user or (),
-            client_keys=None,
-            known_hosts=None,
-            **_FIXED,
-        )
-    except (ValueError, OSError) as error:
-        raise InvalidFields({"ssh_config": str(error)}) from error
-
-
-def _jump(hop: str, login: Login) -> Login:
-    """Return the login to a host of ProxyJump ([user@]host[:port]); who may go in is for the configuration to say."""
-    user, _, place = hop.strip().rpartition("@")
-    place = place.removeprefix("ssh://")
-    host, colon, port = place.rpartition(":")
-    if not colon or (":" in host and not host.endswith("]")) or not port.isdigit():
-        host, port = place, ""
-    return Login(
-        host=host.strip("[]"),
-        port=int(port) if port else None,
-        user=user.removeprefix("ssh://") or None,
-        way_in=WayIn(use_agent=login.way_in.use_agent),
-        known_hosts=login.known_hosts,
-        config=login.config,
-        jump=True,
+def _wrong_host_key(
+    login: Login, where: Where, known: Known, seen: list[asyncssh.SSHKey], *, through: bool
+) -> Unreachable:
+    shown = [fingerprint(key) for key in seen]
+    if login.pin:
+        return errors.pin_differs(where, shown, login.pin)
+    if not seen and known.revoked:
+        return errors.host_key_revoked(where)
+    if known.keys and known.here:
+        return errors.host_key_changed(where, ", ".join(shown), [fingerprint(key) for key in known.keys])
+    return errors.host_key_unknown(
+        where,
+        ", ".join(shown) or "a certificate of an authority that is not known",
+        login.known_hosts or "~/.ssh/known_hosts",
+        through=through,
     )
 
 

@@ -28,7 +28,8 @@ from mistcore import (
 from mistcore_providers import _bare_metal_facts as facts
 
 if TYPE_CHECKING:
-    from mistcore_providers._bare_metal_ssh import Answer, Login
+    from mistcore_providers._bare_metal_config import Login
+    from mistcore_providers._bare_metal_ssh import Answer
 
 __all__ = ["BareMetal"]
 
@@ -215,7 +216,8 @@ class BareMetal(Provider):
             raise self.machine_not_found(machine_id)
 
     def _login(self) -> Login:
-        from mistcore_providers._bare_metal_ssh import Login, WayIn
+        from mistcore_providers._bare_metal_config import Login
+        from mistcore_providers._bare_metal_trust import WayIn
 
         return Login(
             host=self.machine_ip.strip("[]"),

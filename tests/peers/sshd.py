@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -19,11 +20,11 @@ _PASSWORD = "correct horse battery"
 
 # Stand in for what must not really happen. They write down how they were called.
 _SHUTDOWN = """#!/bin/sh
-echo "shutdown $* as $(id -un)" >>"{calls}"
+echo "shutdown $* as $(id -un)" >>"CALLS"
 """
 _SUDO = """#!/bin/sh
-echo "sudo $*" >>"{calls}"
-case $(cat "{mood}" 2>/dev/null) in
+echo "sudo $*" >>"CALLS"
+case $(cat "MOOD" 2>/dev/null) in
 password) echo 'sudo: a password is required' >&2; exit 1;;
 fail) echo 'Failed to set wall message: no bus' >&2; exit 3;;
 hangup)
@@ -37,6 +38,9 @@ esac
 [ "$1" = -n ] && shift
 exec "$@"
 """
+# Login shells that answer badly.
+_SLOW = "#!/bin/sh\nexec sleep 30\n"
+_ENDLESS = "#!/bin/sh\nexec yes 0123456789012345678901234567890123456789\n"
 
 
 class Sshd:
@@ -67,12 +71,12 @@ class Sshd:
             ("other", "ed25519", ""),
             ("encrypted", "ed25519", self.passphrase),
         ):
-            _run("ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", name, "-f", str(self.folder / name))
+            self.make_key(name, kind, passphrase)
         self.home.mkdir()
         commands = self.folder / "bin"
         commands.mkdir()
-        for name, text in (("shutdown", _SHUTDOWN), ("sudo", _SUDO)):
-            (commands / name).write_text(text.format(calls=self._calls, mood=self._mood))
+        for name, text in (("shutdown", _SHUTDOWN), ("sudo", _SUDO), ("slow", _SLOW), ("endless", _ENDLESS)):
+            (commands / name).write_text(text.replace("CALLS", str(self._calls)).replace("MOOD", str(self._mood)))
             (commands / name).chmod(0o755)
         keys = [(self.folder / f"{name}.pub").read_text() for name in ("user", "encrypted")]
         (self.folder / "authorized_keys").write_text("".join(keys))
@@ -112,13 +116,43 @@ Match LocalPort {self.password_port}
             self._process.wait(10)
         subprocess.run(["userdel", "-f", self.user], capture_output=True, check=False)
 
+    def make_key(self, name: str, kind: str, passphrase: str, *options: str) -> Path:
+        """Make a pair of keys in the folder, unless it is there, and return the private one's path."""
+        path = self.folder / name
+        if not path.exists():
+            _run("ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", name, *options, "-f", str(path))
+        return path
+
+    @contextlib.contextmanager
+    def shell(self, path: str | Path) -> Iterator[None]:
+        """Give the user another login shell for a while."""
+        _run("usermod", "-s", str(path), self.user)
+        try:
+            yield
+        finally:
+            _run("usermod", "-s", "/bin/sh", self.user)
+
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
     def host_key(self, kind: str = "ed25519") -> str:
         """The public key line of the server ("ssh-ed25519 AAAA…")."""
-        return " ".join((self.folder / f"host_{kind}.pub").read_text().split()[:2])
+        return self._public(f"host_{kind}")
+
+    def other_key(self, kind: str = "ed25519") -> str:
+        """The line of a public key that is not the server's."""
+        return self._public(self.make_key(f"other_{kind}", kind, "").name)
+
+    def _public(self, name: str) -> str:
+        return " ".join((self.folder / f"{name}.pub").read_text().split()[:2])
 
     def fingerprint(self, kind: str = "ed25519") -> str:
         """What `ssh-keygen -l` says of the server's key ("SHA256:…")."""
         return fingerprint(self.folder / f"host_{kind}.pub")
+
+    def listed(self, kind: str = "ed25519") -> str:
+        """The whole line that `ssh-keygen -l` prints of the server's key."""
+        return _run("ssh-keygen", "-l", "-f", str(self.folder / f"host_{kind}.pub"))
 
     def known_host(self, kind: str = "ed25519", *, port: int | None = None, host: str = "127.0.0.1") -> str:
         """The line of known_hosts for this server."""

@@ -1,0 +1,75 @@
+"""Accounts on the OpenSSH server of the tests, SSH agents, and listeners that are no SSH server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from peers.sshd import Sshd
+
+from mistcore_providers.bare_metal import BareMetal
+
+
+def server(sshd: Sshd, **fields: Any) -> BareMetal:
+    """An account that would be let in; fields that are None are left out."""
+    usual = {
+        "machine_ip": sshd.host,
+        "machine_port": sshd.port,
+        "machine_user": sshd.user,
+        "machine_key": str(sshd.key),
+        "host_key": sshd.fingerprint(),
+    }
+    return BareMetal(**{name: value for name, value in (usual | fields).items() if value is not None})
+
+
+@contextlib.contextmanager
+def agent(*keys: Path) -> Iterator[str]:
+    """An SSH agent that holds these keys; its socket's path."""
+    with tempfile.TemporaryDirectory(prefix="mist-agent-") as folder:
+        path = f"{folder}/agent"
+        process = subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL)
+        try:
+            while not Path(path).exists():
+                time.sleep(0.01)
+            environment = os.environ | {"SSH_AUTH_SOCK": path}
+            subprocess.run(["ssh-add", "-q", *map(str, keys)], env=environment, check=True)
+            yield path
+        finally:
+            process.terminate()
+            process.wait(5)
+
+
+@contextlib.contextmanager
+def listener(answer: Callable[[socket.socket], None]) -> Iterator[int]:
+    """A port of the loopback where every connection is given to `answer`, in a thread; the port's number."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        taken: list[socket.socket] = []
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listening.accept()
+                    taken.append(connection)
+                    threading.Thread(target=one, args=(connection,), daemon=True).start()
+
+        def one(connection: socket.socket) -> None:
+            with contextlib.suppress(OSError):
+                answer(connection)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join(5)
+            for connection in taken:
+                connection.close()
