@@ -87,11 +87,16 @@ def missing_dependency(cls: type[Provider], error: ModuleNotFoundError) -> Missi
 def _install_command(cls: type[Provider], package: str) -> str:
     from importlib import metadata
 
+    from mistcore.registry import GROUP
+
     top = cls.__module__.partition(".")[0]
     extra = cls.extra or cls.id
-    for distribution in metadata.packages_distributions().get(top, ()):
-        if extra in (metadata.metadata(distribution).get_all("Provides-Extra") or ()):
-            return f"pip install '{distribution}[{extra}]'"
+    for entry in metadata.entry_points(group=GROUP):
+        if entry.dist is None or entry.module.partition(".")[0] != top:
+            continue
+        extras = entry.dist.metadata.get_all("Provides-Extra") or ()
+        if extra.replace("_", "-") in [name.replace("_", "-") for name in extras]:  # builders write them either way
+            return f"pip install '{entry.dist.name}[{extra}]'"
     return f"pip install {package}"
 
 
