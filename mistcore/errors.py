@@ -183,7 +183,8 @@ class Unreachable(CheckFailed):
     """No usable answer came back.
 
     `reason` is "dns" (the name does not resolve), "refused" (nothing listens there), "timeout", "tls" (certificate
-    or protocol), "host_key" (SSH: not known, or changed), or "network" (anything else on the way).
+    or protocol), "host_key" (SSH: not known), "host_key_changed", "not_ssh" (something else is there), "algorithms"
+    (SSH: none in common), or "network" (anything else on the way).
     """
 
 
