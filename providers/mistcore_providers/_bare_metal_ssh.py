@@ -153,6 +153,7 @@ class _Call:
         self._greeting = b""
         self._dialled: Where | None = None
         self._client: _Client | None = None
+        self._settle = 0.0
         self._sockets: list[socket.socket] = []
         self._open: list[asyncssh.SSHClientConnection] = []
 
@@ -185,7 +186,7 @@ class _Call:
                 connection.close()
                 with contextlib.suppress(Exception):
                     await asyncio.wait_for(connection.wait_closed(), 0.5)
-            await asyncio.sleep(0)  # let the loop take its leave of the sockets
+            await asyncio.sleep(self._settle)  # let the loop take its leave of sockets and of a ProxyCommand
             for sock in self._sockets:
                 sock.close()
         return Answer(
@@ -211,7 +212,9 @@ class _Call:
         algorithms: list[str] | None = None
         while True:
             sock, address = None, ""
-            if via is None and not options.proxy_command:
+            if via is None and options.proxy_command:
+                self._settle = 0.1
+            elif via is None:
                 sock, address = self._dial(where)
             known = Known() if login.pin else known_for(where, address, options, login.known_hosts)
             if algorithms is None and not (known.keys or known.authorities):

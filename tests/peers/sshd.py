@@ -44,7 +44,7 @@ _ENDLESS = "#!/bin/sh\nexec yes 0123456789012345678901234567890123456789\n"
 
 
 class Sshd:
-    """The server. `port` takes keys only, `password_port` passwords too.
+    """The server. `port` takes keys only, `password_port` passwords too; at `certified_port` its key has a certificate.
 
     `key` lets `user` in, `other` does not, `encrypted` does with `passphrase`; `calls()` is what was called with sudo.
     """
@@ -59,8 +59,8 @@ class Sshd:
         self.key, self.other, self.encrypted = folder / "user", folder / "other", folder / "encrypted"
         self.home = folder / "home"
         self._calls, self._mood = self.home / "calls", folder / "mood"
-        self._process: subprocess.Popen[bytes] | None = None
-        self.port, self.password_port = _free_ports(2)
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self.port, self.password_port, self.certified_port = _free_ports(3)
 
     def start(self) -> None:
         self.folder.chmod(0o755)
@@ -84,14 +84,37 @@ class Sshd:
         _run("chpasswd", text=f"{self.user}:{_PASSWORD}")
         shutil.chown(self.home, self.user)
         Path("/run/sshd").mkdir(exist_ok=True)
-        config = self.folder / "sshd_config"
-        config.write_text(
+        self.make_key("authority", "ed25519", "")
+        shutil.copy(self.folder / "host_ed25519", self.folder / "host_certified")
+        shutil.copy(self.folder / "host_ed25519.pub", self.folder / "host_certified.pub")
+        _run(
+            *("ssh-keygen", "-q", "-s", f"{self.folder}/authority", "-I", "host", "-h", "-n", "127.0.0.1"),
+            f"{self.folder}/host_certified.pub",
+        )
+        self._serve(
+            "sshd",
             f"""Port {self.port}
 Port {self.password_port}
-ListenAddress 127.0.0.1
-ListenAddress ::1
 HostKey {self.folder}/host_ed25519
 HostKey {self.folder}/host_rsa
+""",
+            f"Match LocalPort {self.password_port}\n    PasswordAuthentication yes\n",
+        )
+        self._serve(
+            "certified",
+            f"""Port {self.certified_port}
+HostKey {self.folder}/host_certified
+HostCertificate {self.folder}/host_certified-cert.pub
+""",
+        )
+        for port in (self.port, self.certified_port):
+            _wait_for_port(port)
+
+    def _serve(self, name: str, first: str, last: str = "") -> None:
+        config = self.folder / f"{name}_config"
+        config.write_text(
+            f"""{first}ListenAddress 127.0.0.1
+ListenAddress ::1
 PidFile none
 AuthorizedKeysFile {self.folder}/authorized_keys
 StrictModes no
@@ -101,20 +124,18 @@ KbdInteractiveAuthentication no
 AllowUsers {self.user}
 MaxAuthTries 4
 MaxStartups 200
-SetEnv PATH={commands}:/usr/bin:/bin
-Match LocalPort {self.password_port}
-    PasswordAuthentication yes
-"""
+SetEnv PATH={self.folder}/bin:/usr/bin:/bin
+{last}"""
         )
-        with (self.folder / "log").open("wb") as log:
-            self._process = subprocess.Popen([_SSHD, "-D", "-e", "-f", str(config)], stdout=log, stderr=log)
-        _wait_for_port(self.port)
+        with (self.folder / "log").open("ab") as log:
+            self._processes.append(subprocess.Popen([_SSHD, "-D", "-e", "-f", str(config)], stdout=log, stderr=log))
 
     def stop(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(10)
-        subprocess.run(["userdel", "-f", self.user], capture_output=True, check=False)
+        for process in self._processes:
+            process.terminate()
+            process.wait(10)
+        with contextlib.suppress(subprocess.CalledProcessError):
+            _run("userdel", "-f", self.user)
 
     def make_key(self, name: str, kind: str, passphrase: str, *options: str) -> Path:
         """Make a pair of keys in the folder, unless it is there, and return the private one's path."""
@@ -142,6 +163,10 @@ Match LocalPort {self.password_port}
     def other_key(self, kind: str = "ed25519") -> str:
         """The line of a public key that is not the server's."""
         return self._public(self.make_key(f"other_{kind}", kind, "").name)
+
+    def authority_key(self) -> str:
+        """The public key of the authority that certified the key at `certified_port`."""
+        return self._public("authority")
 
     def _public(self, name: str) -> str:
         return " ".join((self.folder / f"{name}.pub").read_text().split()[:2])
@@ -173,7 +198,8 @@ def fingerprint(public_key: Path) -> str:
 
 
 def _run(*command: str, text: str = "") -> str:
-    return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
+    environment = os.environ | {"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+    return subprocess.run(command, input=text, capture_output=True, text=True, check=True, env=environment).stdout
 
 
 def _free_ports(count: int) -> list[int]:

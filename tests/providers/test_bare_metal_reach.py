@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -86,7 +87,7 @@ def test_a_connection_that_nobody_takes() -> None:
 
 
 def test_a_listener_that_says_nothing() -> None:
-    with listener(lambda connection: connection.recv(1) and None) as port, fails(2) as raised:
+    with listener(lambda connection: connection.recv(1) and None) as port, fails(1.2) as raised:
         BareMetal(machine_ip="127.0.0.1", machine_port=port).check()
     assert raised.value.reason == "timeout"
     assert "no SSH server greets" in raised.value.message
@@ -98,7 +99,7 @@ def test_a_greeting_that_never_ends() -> None:
             connection.sendall(b"still booting\r\n")
             time.sleep(0.02)
 
-    with listener(drip) as port, fails(2) as raised:
+    with listener(drip) as port, fails(1.2) as raised:
         BareMetal(machine_ip="127.0.0.1", machine_port=port).check()
     assert raised.value.reason == "not_ssh"
     assert "it says 'still booting'" in raised.value.message
@@ -145,7 +146,7 @@ def test_a_server_that_hangs_up_after_its_greeting() -> None:
 
 
 def test_a_server_that_stops_after_its_greeting() -> None:
-    with listener(lambda connection: connection.sendall(b"SSH-2.0-Slow\r\n")) as port, fails(2) as raised:
+    with listener(lambda connection: connection.sendall(b"SSH-2.0-Slow\r\n")) as port, fails(1.2) as raised:
         BareMetal(machine_ip="127.0.0.1", machine_port=port).check()
     assert raised.value.reason == "timeout"
     assert "the login to" in raised.value.message
@@ -221,6 +222,15 @@ def test_a_revoked_host_key(sshd: Sshd) -> None:
     with fails() as raised:
         server(sshd, host_key=None).check()
     assert "revoked" in raised.value.message
+
+
+def test_an_authority_of_host_keys(sshd: Sshd) -> None:
+    known_hosts(f"@cert-authority 127.0.0.1,[127.0.0.1]:* {sshd.authority_key()}\n")
+    assert server(sshd, host_key=None, machine_port=sshd.certified_port).check()
+    known_hosts(f"@cert-authority 127.0.0.1,[127.0.0.1]:* {sshd.other_key()}\n")
+    with fails() as raised:
+        server(sshd, host_key=None, machine_port=sshd.certified_port).check()
+    assert raised.value.reason == "host_key"
 
 
 def test_a_file_of_known_hosts_that_is_given(sshd: Sshd, tmp_path: Path) -> None:
@@ -329,6 +339,26 @@ def test_a_jump_host_that_cannot_go_on(sshd: Sshd) -> None:
     assert "the jump host 127.0.0.1 does not connect" in raised.value.message
 
 
+def test_through_a_command(sshd: Sshd, tmp_path: Path) -> None:
+    known_hosts(sshd.known_host())
+    (tmp_path / "proxy").write_text(
+        f"""#!{sys.executable}
+import shutil, socket, sys, threading
+server = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+stream = server.makefile("rwb", buffering=0)
+threading.Thread(target=shutil.copyfileobj, args=(stream, open(1, "wb", 0)), daemon=True).start()
+shutil.copyfileobj(open(0, "rb", 0), stream)
+"""
+    )
+    (tmp_path / "proxy").chmod(0o755)
+    config(f"Host *\n  ProxyCommand {tmp_path}/proxy %h %p\n")
+    assert server(sshd, host_key=None).check()
+    config("Host *\n  ProxyCommand /bin/false\n")
+    with fails() as raised:
+        server(sshd, host_key=None).check()
+    assert raised.value.reason == "network"
+
+
 def test_jump_hosts_in_a_circle() -> None:
     config("Host *\n  ProxyJump jump\n")
     with deadline(3), pytest.raises(InvalidFields, match="circle"):
@@ -343,6 +373,10 @@ def test_a_configuration_that_is_damaged() -> None:
 
 
 def test_version_6_addresses(sshd: Sshd) -> None:
+    try:
+        socket.create_connection(("::1", sshd.port), 1).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
     known_hosts(sshd.known_host(host="::1"))
     assert server(sshd, machine_ip="::1", host_key=None).check().id == f"{sshd.user}@::1"
     with fails() as raised:
