@@ -140,6 +140,8 @@ def _split(rest: str) -> SplitResult:
         raise BadAddress("is not an address: an IPv6 number goes into brackets, [2001:db8::1]:2376") from None
     if not host:
         raise BadAddress("names no host")
+    if "//" in split.path:
+        raise BadAddress("holds :// or // twice")
     if split.query or split.fragment:
         raise BadAddress("holds ? or #, which an engine's address cannot have")
     if host.startswith("-") or not all(character.isalnum() or character in "._-:%" for character in host):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from mistcore import Image, Machine, MachineState, Network
+from mistcore import Image, Machine, MachineState, Network, ProviderError
+
+T = TypeVar("T")
 
 # https://docs.docker.com/reference/api/engine/: ContainerState.Status. A container that was created and never started
 # is stopped: starting it is what there is to do.
@@ -27,6 +29,13 @@ _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
 def is_container_name(text: str) -> bool:
     """Tell whether a text can be the id or name of a container."""
     return _NAME.match(text) is not None
+
+
+def read_list(answer: Any, read: Callable[[Any], T | None]) -> list[T]:
+    """Return the records of a listing, without the rows that are none. Raises `ProviderError` where it is no list."""
+    if not isinstance(answer, list):
+        raise ProviderError("the engine's answer is not a list", reason="nonsense")
+    return [record for row in answer if (record := read(row)) is not None]
 
 
 def listed_machine(row: Any) -> Machine | None:

@@ -6,7 +6,7 @@ Facts are from the Docker Engine API reference (v1.41 to v1.51) unless another s
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from mistcore import Account, Image, Machine, MistError, Network, Provider, credential, secret
@@ -118,12 +118,9 @@ class Docker(Provider):
             warnings=tuple(self._warnings(address)),
         )
 
-    def list_machines(self) -> Iterator[Machine]:
-        """Yield every container, running or not; one request."""
-        for row in self._engine().containers(all=True):
-            machine = records.listed_machine(row)
-            if machine is not None:
-                yield machine
+    def list_machines(self) -> list[Machine]:
+        """Return every container, running or not; one request."""
+        return records.read_list(self._engine().containers(all=True), records.listed_machine)
 
     def get_machine(self, machine_id: str) -> Machine:
         """Return one container, by its id, the beginning of its id, or its name."""
@@ -237,19 +234,13 @@ class Docker(Provider):
                 raise
         return self.get_machine(made["Id"])
 
-    def list_images(self, search: str = "") -> Iterator[Image]:
-        """Yield the images that the engine has; several names of one are in `extra["names"]`."""
-        for row in self._engine().images():
-            image = records.image(row)
-            if image is not None:
-                yield image
+    def list_images(self, search: str = "") -> list[Image]:
+        """Return the images that the engine has; several names of one are in `extra["names"]`."""
+        return records.read_list(self._engine().images(), records.image)
 
-    def list_networks(self) -> Iterator[Network]:
-        """Yield the engine's networks."""
-        for row in self._engine().networks():
-            network = records.network(row)
-            if network is not None:
-                yield network
+    def list_networks(self) -> list[Network]:
+        """Return the engine's networks."""
+        return records.read_list(self._engine().networks(), records.network)
 
     def close(self) -> None:
         """Close the connection to the engine."""

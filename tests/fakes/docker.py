@@ -77,10 +77,7 @@ class DockerProxy(FakeService):
             return Response(401, page, {"WWW-Authenticate": 'Basic realm="docker"', "Content-Type": "text/html"})
         return None
 
-    def handle(self, request: Request) -> Response:
-        return self.authorize(request) or self._forward(request)
-
-    def _forward(self, request: Request) -> Response:
+    def not_found(self, request: Request) -> Response:
         query = "&".join(f"{key}={value}" for key, values in request.query_lists.items() for value in values)
         connection = _UnixConnection(self.socket_path)
         headers = {"Content-Type": request.headers.get("Content-Type") or "application/json"}
