@@ -36,6 +36,11 @@ def hookimpl(function: F) -> F:
     return pluggy.HookimplMarker(PROJECT)(function)
 
 
+def any_installed() -> bool:
+    """Tell whether any installed package has plugins for these hooks; nothing is imported."""
+    return bool(entry_points(group=GROUP))
+
+
 class Specification:
     """The hooks. Each is named as its implementations are."""
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mistcore.cli import listing
 from mistcore.cli.app import end
 from mistcore.cli.completion import complete_providers
 from mistcore.cli.output import Column, output_options, print_record, print_rows
@@ -20,25 +21,13 @@ if TYPE_CHECKING:
 @output_options
 def providers(provider: str | None, output: str) -> None:
     """List the kinds of place there are, or say what one of them needs."""
-    registry = _registry()
     if provider is not None:
-        _show(registry[provider], output)
+        _show(_registry()[provider], output)
         return
-    usable = registry.usable()
-    rows: list[dict[str, Any]] = [
-        {
-            "provider": name,
-            "title": cls.title,
-            "regions": [{"id": region.id, "location": region.location} for region in cls.regions],
-            "retired": cls.retired,
-            "schema": cls.json_schema() if output in ("json", "jsonl") else None,
-        }
-        for name, cls in usable.items()
-    ]
-    if output not in ("json", "jsonl"):
-        for row in rows:
-            row["regions"] = len(row["regions"]) or ""
-            row["retired"] = "retired" if row["retired"] else ""
+    if output in ("json", "jsonl"):
+        rows = [_description(cls) for cls in _registry().usable().values()]
+    else:
+        rows = listing.recall() or _list_anew()
     columns = [Column("provider", fixed=True), Column("title"), Column("regions"), Column("retired", "NOTE")]
     print_rows(rows, columns, output)
 
@@ -74,49 +63,75 @@ def _registry() -> Registry:
     return registry
 
 
-def _show(cls: type[Provider], output: str) -> None:
-    fields = [
+def _list_anew() -> listing.Rows:
+    from mistcore.hooks import any_installed
+
+    registry = _registry()
+    usable = registry.usable()
+    rows = [
         {
-            "field": field.name,
-            "label": field.label,
-            "required": field.required,
-            "secret": field.secret,
-            "default": field.default,
-            "env": field.env,
-            "choices": list(field.choices),
-            "help": field.help,
+            "provider": name,
+            "title": cls.title,
+            "regions": len(cls.regions) or "",
+            "retired": "retired" if cls.retired else "",
         }
-        for field in cls.fields()
+        for name, cls in usable.items()
     ]
-    record: dict[str, Any] = {"provider": cls.id, "title": cls.title}
-    if cls.retired:
-        record["retired"] = cls.retired
-    if output in ("json", "jsonl"):
-        regions = [region.to_dict() for region in cls.regions]
-        print_record(
+    if any(info.problem for info in registry.plugins()) or any_installed():
+        listing.forget()
+    else:
+        listing.remember(rows, usable.values())
+    return rows
+
+
+def _description(cls: type[Provider]) -> dict[str, Any]:
+    """Return the whole declaration of a provider as plain values; its schema is what forms are made from."""
+    return {
+        "provider": cls.id,
+        "title": cls.title,
+        "retired": cls.retired,
+        "regions": [region.to_dict() for region in cls.regions],
+        "fields": [
             {
-                **record,
-                "regions": regions,
-                "fields": fields,
-                "operations": list(cls.operations()),
-                "schema": cls.json_schema(),
-            },
-            output,
-        )
+                "field": field.name,
+                "label": field.label,
+                "required": field.required,
+                "secret": field.secret,
+                "default": None if field.secret else field.default,
+                "env": field.env,
+                "choices": list(field.choices),
+                "help": field.help,
+            }
+            for field in cls.fields()
+        ],
+        "operations": list(cls.operations()),
+        "schema": cls.json_schema(),
+    }
+
+
+def _show(cls: type[Provider], output: str) -> None:
+    described = _description(cls)
+    if output in ("json", "jsonl"):
+        print_record(described, output)
         return
-    print_record({**record, "operations": [name.replace("_", " ") for name in cls.operations()]}, output)
+    head = {"provider": cls.id, "title": cls.title, "retired": cls.retired}
+    operations = [name.replace("_", " ") for name in cls.operations()]
+    print_record({**{key: value for key, value in head.items() if value}, "operations": operations}, output)
     click.echo()
+    fields = described["fields"]
     for field in fields:
-        words = [word for word in ("required", "secret") if field[word]]
-        field["needed"] = ", ".join(words)
-    columns = [
-        Column("field", fixed=True),
-        Column("needed", "", fixed=True),
-        Column("default"),
-        Column("help", wrapped=True),
-    ]
-    print_rows(fields, columns, output)
+        field["needed"] = ", ".join(word for word in ("required", "secret") if field[word])
+    print_rows(
+        fields,
+        [
+            Column("field", fixed=True),
+            Column("needed", "", fixed=True),
+            Column("default"),
+            Column("help", wrapped=True),
+        ],
+        output,
+    )
     if cls.regions:
         click.echo()
-        regions = [{"id": r.id, "location": r.location, "aliases": list(r.aliases)} for r in cls.regions]
-        print_rows(regions, [Column("id", "REGION", fixed=True), Column("location"), Column("aliases", "ALSO")], output)
+        columns = [Column("id", "REGION", fixed=True), Column("location"), Column("aliases", "ALSO")]
+        print_rows(described["regions"], columns, output)
