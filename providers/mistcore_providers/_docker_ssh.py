@@ -7,7 +7,6 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
-from http.client import HTTPException
 from typing import Any
 
 import paramiko
@@ -32,12 +31,16 @@ class RemoteFailure(OSError):
 
 
 class SshAdapter(_SDK.SSHHTTPAdapter):  # type: ignore[misc]
-    """Logs in when it is made, with the host keys of ~/.ssh/known_hosts and the settings of ~/.ssh/config."""
+    """Logs in when it is made, with the host keys of ~/.ssh/known_hosts and the settings of ~/.ssh/config.
+
+    Of the latter the SDK heeds HostName, Port, User, IdentityFile and ProxyCommand; not ProxyJump.
+    """
 
     def __init__(self, address: Address, limit: Callable[[], float], key: str) -> None:
         self._limit = limit
         self._key = key
-        super().__init__(address.url)
+        self._url = address.url
+        super().__init__(self._url)
 
     def _create_paramiko_client(self, base_url: str) -> None:
         super()._create_paramiko_client(base_url)
@@ -49,15 +52,21 @@ class SshAdapter(_SDK.SSHHTTPAdapter):  # type: ignore[misc]
         with as_file(self._key) if self._key else nullcontext() as key:
             if key:
                 self.ssh_params["key_filename"] = [key]
-            self.ssh_client.connect(
-                **self.ssh_params, timeout=limit, banner_timeout=limit, auth_timeout=limit, channel_timeout=limit
-            )
+            try:
+                self.ssh_client.connect(
+                    **self.ssh_params, timeout=limit, banner_timeout=limit, auth_timeout=limit, channel_timeout=limit
+                )
+            except BaseException:
+                self.ssh_client.close()  # a login that fails would leave its thread and socket behind
+                raise
 
     def get_connection(self, url: str, proxies: Any = None) -> Any:
         with self.pools.lock:
             transport = self.ssh_client.get_transport()
             if transport is None or not transport.is_active():
                 self.pools.clear()
+                self.ssh_client.close()
+                self._create_paramiko_client(self._url)
                 self._connect()
             pool = self.pools.get(url)
             if pool is None:
@@ -72,6 +81,12 @@ class _Pool(_SDK.SSHConnectionPool):  # type: ignore[misc]
 
     def _new_conn(self) -> Any:
         return _Connection(self.ssh_transport, self._limit())
+
+    def _get_conn(self, timeout: Any = None) -> Any:
+        connection = super()._get_conn(timeout)
+        if connection.sock is not None and connection.sock.dropped:
+            connection.close()  # it connects again when it is used
+        return connection
 
 
 class _Connection(_SDK.SSHConnection):  # type: ignore[misc]
@@ -92,27 +107,22 @@ class _Connection(_SDK.SSHConnection):  # type: ignore[misc]
             watchdog.cancel()
         self.sock = _ChannelSocket(channel)
 
-    def getresponse(self) -> Any:
-        try:
-            return super().getresponse()
-        except (HTTPException, OSError) as error:
-            said = self.sock.complaint() if self.sock is not None else ""
-            if said:
-                raise RemoteFailure(said) from error
-            raise
-
 
 class _ChannelSocket(io.RawIOBase):
     """An SSH channel with the methods of a socket that `http.client` and the timed reading use."""
 
     def __init__(self, channel: Any) -> None:
         self._channel = channel
+        self._answered = False
         self.sendall = channel.sendall
         self.settimeout = channel.settimeout
         self.gettimeout = channel.gettimeout
 
     def recv_into(self, buffer: Any) -> int:
         data = self._channel.recv(len(buffer))
+        if not data and not self._answered:
+            self._complain()
+        self._answered = True
         buffer[: len(data)] = data
         return len(data)
 
@@ -123,14 +133,20 @@ class _ChannelSocket(io.RawIOBase):
         super().close()
         self._channel.close()
 
-    def complaint(self) -> str:
-        """Return what the command wrote to its standard error, if it has ended."""
+    @property
+    def dropped(self) -> bool:
+        """Whether the command has ended meanwhile."""
+        return bool(self._channel.closed or self._channel.eof_received)
+
+    def _complain(self) -> None:
+        """Raise what the command wrote to its standard error, if it has ended without an answer."""
         if not self._channel.status_event.wait(1):
-            return ""
+            return
         said = b""
         while len(said) < 2000 and (piece := self._channel.recv_stderr(2000)):
             said += piece
-        return said.decode(errors="replace").strip() or f"it ended with status {self._channel.recv_exit_status()}"
+        words = said.decode(errors="replace").strip()
+        raise RemoteFailure(words or f"{_COMMAND} ended with status {self._channel.recv_exit_status()}")
 
 
 def _remote_failure(error: RemoteFailure, address: Address, certificate: bool) -> MistError:
