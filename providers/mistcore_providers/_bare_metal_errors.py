@@ -223,7 +223,8 @@ def not_let_in(
         return AuthenticationFailed(
             f"{where} does not let {user!r} in with the key {key}{takes}",
             reason="key_refused",
-            remedy=f"Add its public half to ~{user}/.ssh/authorized_keys on the server, or check machine_user.",
+            remedy=f"Add its public half to ~{user}/.ssh/authorized_keys on the server, or check machine_user."
+            + (" Give password too, if the server wants both." if offered and takes_passwords else ""),
         )
     shown = "any key of the SSH agent or of ~/.ssh" if agent else "nothing"
     return AuthenticationFailed(

@@ -15,7 +15,6 @@ import shutil
 import socket
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -171,7 +170,7 @@ def plain_facts() -> Facts:
         kernel=f"{platform.system()} {platform.release()}".strip(),
         architecture=platform.machine(),
         cpus=os.cpu_count(),
-        disk=shutil.disk_usage(Path.home().anchor).total >> 30,
+        disk=shutil.disk_usage("/").total >> 30,
         addresses=tuple(sorted(found)),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +25,7 @@ HOST_KEY_ALGORITHMS = {
     "ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256"),
 }
 _USER_FILES = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2")
+_PUBLIC = ("ssh-", "ecdsa-", "sk-")
 _SYSTEM_FILES = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
 
 
@@ -132,23 +134,27 @@ class WayIn:
         """
         if not self.key:
             return []
-        text = self.key
-        if "-----BEGIN" in text:
-            if "\n" not in text:
-                text = text.replace("\\n", "\n")  # a key that came through an environment file in one line
-            source: bytes | str = text.strip().encode() + b"\n"
-            called = "the text given"
-        else:
-            if text.startswith(("ssh-", "ecdsa-", "sk-")):
-                raise InvalidFields({"machine_key": "this is a public key; the private one is needed"})
-            source = str(Path(text).expanduser())
-            called = source
+        source, called = self._source()
         try:
             return list(asyncssh.load_keypairs(source, self.passphrase or None))
         except OSError as error:
             raise InvalidFields({"machine_key": f"cannot read {called}: {error.strerror}"}) from error
         except ValueError as error:
             raise self._bad_key(called, _text_of(source), error) from error
+
+    def _source(self) -> tuple[bytes | str, str]:
+        """Return the key's text, or the path of its file, and what to call it; what is no path is not shown."""
+        text = self.key
+        if "-----BEGIN" in text or "\n" in text:
+            if "\n" not in text:
+                text = text.replace("\\n", "\n")  # a key that came through an environment file in one line
+            return text.strip().encode() + b"\n", "the text given"
+        if text.startswith(_PUBLIC):
+            raise InvalidFields({"machine_key": "this is a public key; the private one is needed"})
+        path = str(Path(text).expanduser())
+        if not text.startswith(("/", "~", ".")) and not os.path.isfile(path):  # noqa: PTH113 - Path raises for long names
+            raise InvalidFields({"machine_key": "neither the path of a file nor the text of a private key"})
+        return path, path
 
     def _bad_key(self, called: str, text: str, error: ValueError) -> InvalidFields:
         if str(error).startswith("Passphrase"):
@@ -160,7 +166,7 @@ class WayIn:
                 {"machine_key": f"{called} is a PuTTY key"},
                 remedy="Convert it: puttygen KEY.ppk -O private-openssh -o KEY",
             )
-        if text.startswith(("ssh-", "ecdsa-", "sk-")):
+        if text.startswith(_PUBLIC):
             return InvalidFields({"machine_key": f"{called} is a public key; the private one is needed"})
         return InvalidFields({"machine_key": f"there is no private key that can be read in {called}"})
 

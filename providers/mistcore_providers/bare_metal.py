@@ -82,6 +82,13 @@ def _pin(value: str) -> str:
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
+def _local_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in some containers
+        return "unknown"
+
+
 class BareMetal(Provider):
     """One server that answers SSH, or, as `machine_ip="local"`, the machine that this runs on.
 
@@ -155,7 +162,7 @@ class BareMetal(Provider):
         """
         found, answer = self._collect()
         details = found.to_dict()
-        user = getpass.getuser() if answer is None else answer.user
+        user = answer.user if answer else _local_user()
         if answer is not None:
             details |= {"ssh_server": answer.server, "host_key": answer.host_key}
         return Account(
@@ -290,7 +297,7 @@ class BareMetal(Provider):
         ended, words = facts.outcome(output)
         if ended == "done":
             return
-        user = answer.user if answer else getpass.getuser()
+        user = answer.user if answer else _local_user()
         if ended in ("sudo", "no sudo"):
             raise PermissionDenied(
                 f"{user!r} may not shut the machine down: {words or 'it is not root, and there is no sudo'}",

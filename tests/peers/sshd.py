@@ -44,7 +44,9 @@ _ENDLESS = "#!/bin/sh\nexec yes 0123456789012345678901234567890123456789\n"
 
 
 class Sshd:
-    """The server. `port` takes keys only, `password_port` passwords too; at `certified_port` its key has a certificate.
+    """The server. `port` takes keys only, `password_port` passwords too.
+
+    At `certified_port` its key has a certificate, `both_port` wants a key and a password, `mute_port` runs no command.
 
     `key` lets `user` in, `other` does not, `encrypted` does with `passphrase`; `calls()` is what was called with sudo.
     """
@@ -60,7 +62,7 @@ class Sshd:
         self.home = folder / "home"
         self._calls, self._mood = self.home / "calls", folder / "mood"
         self._processes: list[subprocess.Popen[bytes]] = []
-        self.port, self.password_port, self.certified_port = _free_ports(3)
+        self.port, self.password_port, self.certified_port, self.both_port, self.mute_port = _free_ports(5)
 
     def start(self) -> None:
         self.folder.chmod(0o755)
@@ -95,10 +97,19 @@ class Sshd:
             "sshd",
             f"""Port {self.port}
 Port {self.password_port}
+Port {self.both_port}
+Port {self.mute_port}
 HostKey {self.folder}/host_ed25519
 HostKey {self.folder}/host_rsa
 """,
-            f"Match LocalPort {self.password_port}\n    PasswordAuthentication yes\n",
+            f"""Match LocalPort {self.password_port}
+    PasswordAuthentication yes
+Match LocalPort {self.both_port}
+    PasswordAuthentication yes
+    AuthenticationMethods publickey,password
+Match LocalPort {self.mute_port}
+    MaxSessions 0
+""",
         )
         self._serve(
             "certified",

@@ -17,6 +17,7 @@ from mistcore import (
     MachineState,
     NotSupported,
     PermissionDenied,
+    ProviderError,
     Rejected,
     Unreachable,
 )
@@ -122,6 +123,17 @@ def test_a_public_key_as_text(sshd: Sshd) -> None:
         server(sshd, machine_key="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA").check()
 
 
+@pytest.mark.parametrize("text", ["hunter2", "b3BlbnNzaC1rZXktdjEAAAAA" * 40, "PuTTY-User-Key-File-3: x\nhunter2"])
+def test_what_is_given_as_key_is_not_shown(sshd: Sshd, text: str) -> None:
+    with pytest.raises(InvalidFields) as raised:
+        server(sshd, machine_key=text).check()
+    error: BaseException | None = raised.value
+    while error is not None:
+        assert "hunter2" not in str(error)
+        assert "b3BlbnNz" not in str(error)
+        error = error.__cause__ or error.__context__
+
+
 def test_the_right_password_is_let_in(sshd: Sshd) -> None:
     assert server(sshd, machine_key=None, machine_port=sshd.password_port, password=sshd.password).check()
 
@@ -145,6 +157,18 @@ def test_a_wrong_key_and_the_right_password(sshd: Sshd) -> None:
     assert server(sshd, password=sshd.password, **fields).check()
     with pytest.raises(AuthenticationFailed, match="with the key SHA256:.* or with this password"):
         server(sshd, password="not this one", **fields).check()
+
+
+def test_a_server_that_wants_key_and_password(sshd: Sshd) -> None:
+    assert server(sshd, machine_port=sshd.both_port, password=sshd.password).check()
+    with pytest.raises(AuthenticationFailed) as raised:
+        server(sshd, machine_port=sshd.both_port).check()
+    assert raised.value.remedy.endswith("Give password too, if the server wants both.")
+
+
+def test_a_server_that_runs_no_command(sshd: Sshd) -> None:
+    with pytest.raises(ProviderError, match="runs no command"):
+        server(sshd, machine_port=sshd.mute_port).check()
 
 
 def test_the_agent_and_its_absence(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
