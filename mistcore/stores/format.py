@@ -15,9 +15,8 @@ from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any
 
-import attrs
-
 from mistcore.stores.base import Record
+from mistcore.stores.scan import BETWEEN, Fault, Pieces, read_json, scan
 
 __all__ = ["VERSION", "Damaged", "Document", "Problem", "compose", "decode", "encode", "parse"]
 
@@ -35,7 +34,6 @@ _WORDS: Mapping[type, str] = {
     Mapping: "a mapping",
     datetime: "a time",
 }
-_BETWEEN = ",\n    "
 _DEEPEST = 100
 
 _values = itemgetter(*_KEYS)
@@ -59,21 +57,53 @@ class Damaged(Exception):
         self.newer = newer
 
 
-@attrs.define(repr=False)
 class Document:
-    """What a file holds: records by id, the text of each, and the texts of all top-level values in their order."""
+    """What a file holds: records by id, and their texts; one that was read is cut to pieces at the first change."""
 
-    records: dict[str, Record] = attrs.field(factory=dict)
-    texts: dict[str, str] = attrs.field(factory=dict)
-    top: dict[str, str] = attrs.field(factory=lambda: {"version": str(VERSION), "backends": ""})
+    def __init__(self, records: dict[str, Record] | None = None, source: Pieces | None = None) -> None:
+        self.records = {} if records is None else records
+        self._source = source
+        self._texts: dict[str, str] | None = None if source else {}
 
     def copy(self) -> Document:
         """Return a copy that may be changed apart from this one."""
-        return Document(dict(self.records), dict(self.texts), dict(self.top))
+        copy = Document(dict(self.records), self._source)
+        copy._texts = None if self._texts is None else dict(self._texts)
+        return copy
+
+    def put(self, record: Record, text: str) -> None:
+        """Add a record at the end, or replace the one with its id."""
+        self._own_texts()[record.id] = text
+        self.records[record.id] = record
+
+    def remove(self, id: str) -> None:
+        """Remove a record. Raises `KeyError` if there is none with this id."""
+        del self.records[id]
+        del self._own_texts()[id]
 
     def is_like(self, other: Document) -> bool:
-        """Return whether both make the same file."""
-        return self.texts == other.texts and list(self.texts) == list(other.texts) and self.top == other.top
+        """Return whether this one, a copy of the other that may have been changed since, makes the same file."""
+        if self._texts is None:
+            return True
+        mine, others = self.texts, other.texts
+        return mine == others and list(mine) == list(others)
+
+    @property
+    def texts(self) -> Mapping[str, str]:
+        """The text of each record."""
+        if self._texts is not None:
+            return self._texts
+        return self._source.backends if self._source else {}
+
+    @property
+    def top(self) -> Mapping[str, str]:
+        """The texts of all top-level values, in the order of the file; that of the backends is empty."""
+        return self._source.top if self._source else {"version": str(VERSION), "backends": ""}
+
+    def _own_texts(self) -> dict[str, str]:
+        if self._texts is None:
+            self._texts = dict(self.texts)
+        return self._texts
 
 
 # --- reading
@@ -93,143 +123,49 @@ def parse(data: bytes) -> Document:
     except UnicodeDecodeError as error:
         raise Damaged("it is not UTF-8 text", line=data.count(b"\n", 0, error.start) + 1) from None
 
+    try:
+        top = read_json(text)
+        rows = top["backends"]
+        if type(rows) is list and type(top["version"]) is int and top["version"] == VERSION:
+            records = {record.id: record for record in map(decode, rows)}
+            if len(records) == len(rows):
+                return Document(records, Pieces(text))
+    except (LookupError, TypeError, ValueError, RecursionError):
+        pass
+    raise _diagnosis(text)  # the slow way, which knows the line
+
+
+def _diagnosis(text: str) -> Damaged:
     def damaged(what: str, at: int) -> Damaged:
         return Damaged(what, line=text.count("\n", 0, at) + 1)
 
     try:
-        top, rows = _Scanner(text).document()
-    except _Fault as fault:
-        raise damaged(fault.what, fault.at) from None
+        top, rows = scan(text)
+    except Fault as fault:
+        return damaged(fault.what, fault.at)
     version = top.get("version", "")
     if not re.fullmatch("[1-9][0-9]{0,8}", version):
         where = text.find('"version"')
-        raise damaged("the version is not a whole number from 1 on", where) if version else Damaged("it has no version")
+        return (
+            damaged("the version is not a whole number from 1 on", where) if version else Damaged("it has no version")
+        )
     if int(version) > VERSION:
-        raise Damaged(f"it is of version {version}, and this mistcore reads up to {VERSION}", newer=True)
+        return Damaged(f"it is of version {version}, and this mistcore reads up to {VERSION}", newer=True)
     if rows is None:
         where = text.find('"backends"')
-        raise damaged("backends is not a list", where) if "backends" in top else Damaged("it has no list of backends")
-
-    document = Document(top=top)
+        return damaged("backends is not a list", where) if "backends" in top else Damaged("it has no list of backends")
     starts: dict[str, int] = {}
-    for raw, start, end in rows:
+    for number, (raw, start, end) in enumerate(rows, 1):
         try:
             record = decode(raw)
         except Problem as problem:
             key = text.find(f'"{problem.key}"', start, end) if problem.key else -1
-            raise damaged(f"backend {len(starts) + 1} {problem}", max(key, start)) from None
+            return damaged(f"backend {number} {problem}", max(key, start))
         if record.id in starts:
             first = text.count("\n", 0, starts[record.id]) + 1
-            raise damaged(f"backend {len(starts) + 1} has the id of the one on line {first}", start)
+            return damaged(f"backend {number} has the id of the one on line {first}", start)
         starts[record.id] = start
-        document.records[record.id] = record
-        document.texts[record.id] = text[start:end]
-    return document
-
-
-class _Fault(Exception):
-    def __init__(self, what: str, at: int) -> None:
-        super().__init__(what)
-        self.what = what
-        self.at = at
-
-
-class _Refused(ValueError):
-    """Something that json would let pass."""
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise _Refused("a key stands twice in one object")
-    return result
-
-
-def _no_constant(name: str) -> Any:
-    raise _Refused(f"{name} is not JSON")
-
-
-class _Scanner:
-    """Walks the top level and the list of backends itself, to know where each value stands; json reads the values."""
-
-    _space = re.compile(r"[ \t\n\r]*")
-    _read = staticmethod(json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant).raw_decode)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._at = 0
-
-    def document(self) -> tuple[dict[str, str], list[tuple[Any, int, int]] | None]:
-        """Return the texts of the top-level values, and each backend with its place (None if they are no list)."""
-        top: dict[str, str] = {}
-        rows: list[tuple[Any, int, int]] | None = None
-        self._take("{")
-        more = self._next() != "}"
-        while more:
-            if self._next() != '"':
-                raise _Fault("it is not JSON (a name in double quotes is missing)", self._at)
-            key, start, _ = self._value()
-            if key in top:
-                raise _Fault("a key stands twice in one object", start)
-            self._take(":")
-            if key == "backends" and self._next() == "[":
-                rows = self._list()
-                top[key] = ""
-            else:
-                _, start, end = self._value()
-                top[key] = self._text[start:end]
-            more = self._next() == ","
-            if more:
-                self._take(",")
-        self._take("}")
-        if self._next():
-            raise _Fault("it goes on after its end", self._at)
-        return top, rows
-
-    def _list(self) -> list[tuple[Any, int, int]]:
-        rows = []
-        self._take("[")
-        more = self._next() != "]"
-        while more:
-            rows.append(self._value())
-            if self._text.startswith(_BETWEEN, self._at):  # as this module writes it: no need to look closer
-                self._at += len(_BETWEEN)
-                continue
-            more = self._next() == ","
-            if more:
-                self._take(",")
-        self._take("]")
-        return rows
-
-    def _next(self) -> str:
-        """Return the next character that is no white space, or "" at the end."""
-        match = self._space.match(self._text, self._at)
-        self._at = match.end() if match else self._at
-        return self._text[self._at : self._at + 1]
-
-    def _take(self, expected: str) -> None:
-        if self._next() != expected:
-            end = self._at == len(self._text)
-            raise _Fault("it ends too early" if end else f"it is not JSON ('{expected}' is expected)", self._at)
-        self._at += 1
-
-    def _value(self) -> tuple[Any, int, int]:
-        """Read one value; return it with where it starts and ends."""
-        if not self._next():
-            raise _Fault("it ends too early", self._at)
-        start = self._at
-        try:
-            value, self._at = self._read(self._text, start)
-        except _Refused as error:
-            raise _Fault(str(error), start) from None
-        except RecursionError:
-            raise _Fault("it is nested too deeply", start) from None
-        except json.JSONDecodeError as error:
-            words = error.msg.partition(":")[0]  # what follows a colon may quote the file
-            raise _Fault(f"it is not JSON ({words})", error.pos) from None
-        except ValueError:  # the limit on the digits of a number
-            raise _Fault("a number is too long", start) from None
-        return value, start, self._at
+    return Damaged("it is no store")
 
 
 def decode(raw: Any) -> Record:
@@ -283,7 +219,7 @@ def _is_deeper(value: Any, than: int) -> bool:
 
 def compose(document: Document) -> bytes:
     """Return the bytes of a store file."""
-    texts = _BETWEEN.join(document.texts.values())
+    texts = BETWEEN.join(document.texts.values())
     backends = f"[\n    {texts}\n  ]" if texts else "[]"
     lines = [f"  {_text(key)}: {backends if key == 'backends' else text}" for key, text in document.top.items()]
     return ("{\n" + ",\n".join(lines) + "\n}\n").encode()

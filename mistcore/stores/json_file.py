@@ -245,7 +245,7 @@ class _Changes:
             new, text = encode(record)
             old = document.records.get(new.id)
             if old is None or encode(old)[1] != text:  # a person may have laid it out otherwise: that stays
-                document.records[new.id], document.texts[new.id] = new, text
+                document.put(new, text)
         except Problem as problem:
             what = str(problem)
         else:
@@ -255,8 +255,7 @@ class _Changes:
         raise self._store._error(f"backend{title} cannot be kept in the store {location}: it {what}", reason="value")
 
     def remove(self, id: str) -> None:
-        document = self._open()
-        del document.records[id], document.texts[id]
+        self._open().remove(id)
 
     def _open(self) -> Document:
         if self.is_over:

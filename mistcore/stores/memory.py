@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 
-from mistcore.stores.base import Record, Store
+from mistcore.errors import StoreError
+from mistcore.stores.base import Record, Store, Transaction
 
 __all__ = ["MemoryStore"]
 
@@ -19,36 +21,55 @@ class MemoryStore(Store):
     def __init__(self, records: Iterable[Record] = ()) -> None:
         self._records = {record.id: record for record in records}
         self._lock = threading.RLock()
-        self._changing: dict[str, Record] | None = None
+        self._changes: _Changes | None = None
 
     def read(self) -> Mapping[str, Record]:
-        """Return all records by id."""
-        return self._records
+        """Return all records by id, in the order in which they were added."""
+        changes = self._changes
+        if changes is not None and changes.thread == threading.get_ident():
+            return MappingProxyType(dict(changes.records))
+        return MappingProxyType(self._records)
 
     @contextmanager
-    def change(self) -> Iterator[_Changes]:
+    def change(self) -> Iterator[Transaction]:
         """Open a transaction; a nested one joins it."""
         with self._lock:
-            if self._changing is not None:
-                yield _Changes(self._changing)
+            if self._changes is not None:
+                yield from self._savepoint(self._changes)
                 return
-            self._changing = dict(self._records)
+            self._changes = changes = _Changes(dict(self._records))
             try:
-                yield _Changes(self._changing)
-                self._records = self._changing
+                yield changes
             finally:
-                self._changing = None
+                self._changes = None
+                changes.is_over = True
+            self._records = changes.records
+
+    def _savepoint(self, changes: _Changes) -> Iterator[Transaction]:
+        before = dict(changes.records)
+        try:
+            yield changes
+        except BaseException:
+            changes.records = before
+            raise
 
 
 class _Changes:
     def __init__(self, records: dict[str, Record]) -> None:
-        self._records = records
+        self.records = records
+        self.thread = threading.get_ident()
+        self.is_over = False
 
     def get(self, id: str) -> Record | None:
-        return self._records.get(id)
+        return self._open().get(id)
 
     def put(self, record: Record) -> None:
-        self._records[record.id] = record
+        self._open()[record.id] = record
 
     def remove(self, id: str) -> None:
-        del self._records[id]
+        del self._open()[id]
+
+    def _open(self) -> dict[str, Record]:
+        if self.is_over:
+            raise StoreError("the change has ended already", location=MemoryStore.location, reason="closed")
+        return self.records
