@@ -17,13 +17,14 @@ from typing import Any
 
 import libvirt
 from libcloud.compute.drivers.libvirt_driver import LibvirtNodeDriver
+
 from mistcore_providers.libvirt import Libvirt
 
 DOMAINS = 300
 ROUNDS = 15
 URI = "test:///default"
 DOMAIN = """<domain type='test'><name>bench-{number}</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>
-<os><type>hvm</type></os><devices><disk type='file' device='disk'><source file='/disks/{number}'/><target dev='vda'/></disk>
+<os><type>hvm</type></os><devices><disk type='file'><source file='/disks/{number}'/><target dev='vda'/></disk>
 <interface type='network'><mac address='52:54:00:00:{high:02x}:{low:02x}'/><source network='default'/></interface>
 </devices></domain>"""
 

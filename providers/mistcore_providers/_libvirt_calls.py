@@ -27,8 +27,8 @@ def binding() -> Any:
     """Import libvirt's Python binding and return it, with its printing of errors switched off for our own threads.
 
     The binding has one error handler for the whole process, and what it does without one is to print every error to
-    standard error. Ours drops the errors of mistcore's calls, which reach the caller as exceptions, and prints everybody
-    else's. It is registered once, so a handler that the program registers later stays.
+    standard error. Ours drops the errors of mistcore's calls, which reach the caller as exceptions, and prints
+    everybody else's. It is registered once, so a handler that the program registers later stays.
     """
     # By name, because type checkers take this package's own module `libvirt` for the one that is meant.
     libvirt: Any = import_module("libvirt")

@@ -65,21 +65,47 @@ def port_of_nobody() -> int:
 @pytest.fixture(scope="session")
 def libvirtd() -> Iterator[LibvirtDaemon]:
     """A running libvirt daemon and SSH server; see `LibvirtDaemon`."""
-    absent = [name for name in _PROGRAMS if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") is None]
-    if absent:
-        missing(f"a libvirt daemon needs {', '.join(absent)}; the packages are in tests/peers/apt.txt")
-    if os.geteuid() != 0:
-        missing("a libvirt daemon of our own needs root, for a mount namespace")
+    _needed()
     folder = _short_folder()
     started: list[subprocess.Popen[bytes]] = []
     try:
         daemon = _start(folder, started)
         yield daemon
-        _destroy_domains(daemon)
+        _destroy_domains(daemon.uri)
     finally:
-        for process in reversed(started):
-            _stop(process)
-        shutil.rmtree(folder, ignore_errors=True)
+        _end(folder, started)
+
+
+@pytest.fixture(scope="module")
+def isolated_libvirtd() -> Iterator[tuple[str, Path]]:
+    """A daemon in a network namespace of its own, where it may make networks: its URI and folder."""
+    _needed()
+    folder = _short_folder()
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        _prepare(folder, 0, 0)
+        started.append(_run_in_namespace(folder, network=True))
+        sock = folder / "run/libvirt-sock"
+        _wait(sock.exists, started[0], folder / "libvirtd.log")
+        uri = f"qemu+unix:///system?socket={sock}"
+        yield uri, folder
+        _destroy_domains(uri)
+    finally:
+        _end(folder, started)
+
+
+def _needed() -> None:
+    absent = [name for name in _PROGRAMS if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") is None]
+    if absent:
+        missing(f"a libvirt daemon needs {', '.join(absent)}; the packages are in tests/peers/apt.txt")
+    if os.geteuid() != 0:
+        missing("a libvirt daemon of our own needs root, for a mount namespace")
+
+
+def _end(folder: Path, started: list[subprocess.Popen[bytes]]) -> None:
+    for process in reversed(started):
+        _stop(process)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _short_folder() -> Path:
@@ -90,13 +116,8 @@ def _short_folder() -> Path:
 
 
 def _start(folder: Path, started: list[subprocess.Popen[bytes]]) -> LibvirtDaemon:
-    for name in ("lib", "run", "log", "pki", "ssh", "pool"):
-        (folder / name).mkdir()
     tcp, tls, ssh = port_of_nobody(), port_of_nobody(), port_of_nobody()
-    guest = folder / "acpi.img"
-    guest.write_bytes(_ACPI_GUEST.ljust(1 << 20, b"\0"))
-    _make_certificates(folder / "pki")
-    _configure(folder, tcp, tls)
+    _prepare(folder, tcp, tls)
     started.append(_run_in_namespace(folder))
     _wait(lambda: (folder / "run/libvirt-sock").exists() and _answers(tcp), started[0], folder / "libvirtd.log")
     started.append(_run_sshd(folder, ssh, started[0].pid))  # `unshare` and `sh` have become the daemon
@@ -114,10 +135,18 @@ def _start(folder: Path, started: list[subprocess.Popen[bytes]]) -> LibvirtDaemo
         other_key=folder / "ssh/other",
         known_hosts=folder / "ssh/known_hosts",
         ssh_user=_SSH_USER,
-        guest=guest,
+        guest=folder / "acpi.img",
         pool=folder / "pool",
         pid=started[0].pid,
     )
+
+
+def _prepare(folder: Path, tcp: int, tls: int) -> None:
+    for name in ("lib", "run", "log", "pki", "ssh", "pool"):
+        (folder / name).mkdir()
+    (folder / "acpi.img").write_bytes(_ACPI_GUEST.ljust(1 << 20, b"\0"))
+    _make_certificates(folder / "pki")
+    _configure(folder, tcp, tls)
 
 
 def _make_certificates(folder: Path) -> None:
@@ -179,7 +208,7 @@ log_outputs = "3:stderr"
     shutil.copy(folder / "ssh/user.pub", folder / "ssh/authorized_keys")
 
 
-def _run_in_namespace(folder: Path) -> subprocess.Popen[bytes]:
+def _run_in_namespace(folder: Path, *, network: bool = False) -> subprocess.Popen[bytes]:
     places = {
         "etc": "/etc",
         "lib": "/var/lib/libvirt",
@@ -189,10 +218,11 @@ def _run_in_namespace(folder: Path) -> subprocess.Popen[bytes]:
     lines = ["set -e"]
     for name, place in places.items():
         lines += [f"mkdir -p {place}", f"mount --bind {folder / name} {place}"]
-    lines.append(f"exec libvirtd --listen -f {folder}/libvirtd.conf -p {folder}/libvirtd.pid")
+    listen = "" if network else "--listen"
+    lines.append(f"exec libvirtd {listen} -f {folder}/libvirtd.conf -p {folder}/libvirtd.pid")
     with (folder / "libvirtd.log").open("wb") as log:
         return subprocess.Popen(
-            ["unshare", "--mount", "sh", "-c", "\n".join(lines)],
+            ["unshare", "--mount", *(["--net"] if network else []), "sh", "-c", "\n".join(lines)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -248,11 +278,11 @@ def _wait(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path
         time.sleep(0.05)
 
 
-def _destroy_domains(daemon: LibvirtDaemon) -> None:
+def _destroy_domains(uri: str) -> None:
     """End the guests: they would outlive the daemon."""
     import libvirt
 
-    connection = libvirt.open(daemon.uri)
+    connection = libvirt.open(uri)
     for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
         domain.destroy()
     connection.close()
