@@ -70,6 +70,7 @@ def details_of(text: str) -> Details:
     cpus = root.find("vcpu")
     os_type = root.find("os/type")
     interfaces = root.findall("devices/interface")
+    bridged = [interface for interface in interfaces if interface.get("type") == "bridge"]
     return Details(
         cpus=_integer(cpus.get("current") or cpus.text) if cpus is not None else None,
         memory=_mebibytes(root.find("memory")),
@@ -80,7 +81,7 @@ def details_of(text: str) -> Details:
         disks=tuple(_disk(disk) for disk in root.findall("devices/disk")),
         macs=tuple(_attributes(interfaces, "mac", "address")),
         networks=tuple(dict.fromkeys(_attributes(interfaces, "source", "network"))),
-        bridges=tuple(dict.fromkeys(_attributes(interfaces, "source", "bridge"))),
+        bridges=tuple(dict.fromkeys(_attributes(bridged, "source", "bridge"))),
         has_agent=any(
             target.get("name") == _AGENT and target.get("state") != "disconnected"
             for target in root.findall("devices/channel/target")
