@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
@@ -63,9 +64,13 @@ def numbered(
     workers: int,
 ) -> Iterator[Any]:
     """Yield the items of all pages in their order."""
+    # One page is taken apart at a time: threads would not be faster at that, but all their pages would be in memory.
+    one_at_a_time = threading.Lock()
 
     def load(index: int) -> _Page:
-        return _page(fetch(plan.query(index)), plan, each)
+        answer = fetch(plan.query(index))
+        with one_at_a_time:
+            return _page(answer, plan, each)
 
     check = _Progress()
     first = load(0)

@@ -221,9 +221,10 @@ def read_body(raw: urllib3.HTTPResponse, limit: int) -> bytes:
     done = False
     try:
         announced = raw.headers.get("Content-Length") or ""
-        if announced.isdecimal() and int(announced[:20]) > limit:
+        known = announced.isdecimal()
+        if known and int(announced[:20]) > limit:
             raise too_long
-        chunks, length = [], 0
+        chunks, length = ([raw.read(decode_content=False)] if known else []), 0
         while chunk := raw.read(_CHUNK, decode_content=False):
             remaining(1.0)
             chunks.append(chunk)
