@@ -282,17 +282,21 @@ def _meaning(failure: Failure) -> MistError | None:
 
 def _machine(raw: Mapping[str, Any]) -> Machine:
     image, region = raw.get("image") or {}, raw.get("region") or {}
+    addresses: dict[Any, list[str]] = {"public": [], "private": []}
     networks = raw.get("networks") or {}
-    addresses = [entry for version in ("v4", "v6") for entry in networks.get(version) or ()]
-    extra = {name: raw[name] for name in _EXTRA if raw.get(name) not in (None, [], "")}
+    for version in ("v4", "v6"):
+        for entry in networks.get(version) or ():
+            if entry.get("type") in addresses:
+                addresses[entry["type"]].append(entry.get("ip_address"))
+    extra = {name: value for name in _EXTRA if (value := raw.get(name)) is not None and value != []}
     if image.get("id"):
         extra["image_id"] = image["id"]
     return Machine(
         id=raw["id"],
         name=raw.get("name") or "",
         state=_STATES.get(str(raw.get("status")), MachineState.UNKNOWN),
-        public_ips=[entry.get("ip_address") for entry in addresses if entry.get("type") == "public"],
-        private_ips=[entry.get("ip_address") for entry in addresses if entry.get("type") == "private"],
+        public_ips=addresses["public"],
+        private_ips=addresses["private"],
         size=intern(raw.get("size_slug") or (raw.get("size") or {}).get("slug") or ""),
         image=intern(image.get("slug") or image.get("name") or str(image.get("id") or "")),
         region=intern(region.get("slug") or ""),
