@@ -18,6 +18,7 @@ import attrs
 from mistcore import InvalidFields, MistError, Rejected, Unreachable
 from mistcore.parallel import in_parallel
 from mistcore_providers._azure_arm import COMPUTE, DISKS, GROUPS, NETWORK, Arm
+from mistcore_providers._azure_cloud import location_name
 from mistcore_providers._azure_images import image_reference
 from mistcore_providers._azure_machines import address_ids, disk_ids, interface_ids
 
@@ -77,7 +78,7 @@ class Plan:
 def create(arm: Arm, plan: Plan, *, wait: bool) -> str:
     """Make a machine and return its ID."""
     reference = plan.reference()
-    location = plan.location.replace(" ", "").lower()
+    location = location_name(plan.location)
     key = _public_key(arm, plan.key) if plan.key else ""
     group, location = _group(arm, plan.resource_group, location)
     machine = f"{group}/providers/Microsoft.Compute/virtualMachines/{plan.name}"

@@ -7,7 +7,7 @@ action is allowed where one role names it, by itself or with wildcards, and that
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 _VM = "Microsoft.Compute/virtualMachines"
@@ -55,10 +55,14 @@ def allowed_operations(roles: Iterable[Any], needed: Mapping[str, tuple[str, ...
     return frozenset(operation for operation, actions in needed.items() if all(map(allowed, actions)))
 
 
-def may_do_anything(roles: Iterable[Any]) -> bool:
-    """Tell whether the roles allow to give roles to others, as Owner and User Access Administrator do."""
-    giving = {"give roles": ("Microsoft.Authorization/roleAssignments/write",)}
-    return bool(allowed_operations(roles, giving))
+def role_warnings(roles: list[Any]) -> Iterator[str]:
+    """Yield what is unsafe, or will be missing, with these roles."""
+    if not roles:
+        yield "no role on the subscription as a whole is known: what may be done depends on roles further down"
+    elif allowed_operations(roles, {"let others in": ("Microsoft.Authorization/roleAssignments/write",)}):
+        yield "the role allows everything in the subscription, also to let others in; Contributor is enough"
+    elif not allowed_operations(roles, {"see addresses": ("Microsoft.Network/networkInterfaces/read",)}):
+        yield "the role does not allow to read network interfaces: machines will have no addresses"
 
 
 def _patterns(actions: Any) -> list[re.Pattern[str]]:

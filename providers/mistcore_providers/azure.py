@@ -6,15 +6,14 @@ Facts: the REST references of Microsoft.Compute, Microsoft.Network, Microsoft.Au
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 from mistcore import (
     Account,
     Image,
+    InvalidFields,
     Location,
     Machine,
     MistError,
@@ -32,35 +31,13 @@ from mistcore.http import RestSession
 from mistcore.parallel import in_parallel
 from mistcore_providers._azure_arm import COMPUTE, NETWORK, PERMISSIONS, SKUS, SUBSCRIPTIONS, Arm
 from mistcore_providers._azure_auth import Login, Tokens, read_certificate
+from mistcore_providers._azure_cloud import CLOUDS, guid, https, location_name, tenant
 from mistcore_providers._azure_create import Plan, create, destroy_storage
 from mistcore_providers._azure_errors import arm_error
 from mistcore_providers._azure_images import find_images
 from mistcore_providers._azure_machines import Join, address_ids, interface_ids, machine_parts
 from mistcore_providers._azure_offer import locations, networks, sizes
-from mistcore_providers._azure_roles import allowed_operations, may_do_anything
-
-#: cloud: Resource Manager, token service, a location that every subscription has
-_CLOUDS = {
-    "public": ("https://management.azure.com", "https://login.microsoftonline.com", "eastus"),
-    "china": ("https://management.chinacloudapi.cn", "https://login.partner.microsoftonline.cn", "chinanorth3"),
-    "usgov": ("https://management.usgovcloudapi.net", "https://login.microsoftonline.us", "usgovvirginia"),
-}
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-
-
-def _guid(value: str) -> None:
-    if not _GUID.fullmatch(value):
-        raise ValueError("must be an ID like 01234567-89ab-cdef-0123-456789abcdef")
-
-
-def _tenant(value: str) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", value):
-        raise ValueError("must be the directory's ID or its domain, like contoso.onmicrosoft.com")
-
-
-def _https(value: str) -> None:
-    if urlsplit(value).scheme != "https":
-        raise ValueError("must begin with https://")
+from mistcore_providers._azure_roles import allowed_operations, role_warnings
 
 
 class Azure(Provider):
@@ -77,14 +54,14 @@ class Azure(Provider):
         help="Azure portal → Subscriptions.",
         env="AZURE_SUBSCRIPTION_ID",
         example="01234567-89ab-cdef-0123-456789abcdef",
-        validator=_guid,
+        validator=guid,
     )
     tenant_id: str = credential(
         "Tenant ID",
         default="",
         help="The directory that the application is registered in: Entra → Overview. Its ID or its domain.",
         env="AZURE_TENANT_ID",
-        validator=_tenant,
+        validator=tenant,
     )
     client_id: str = credential(
         "Client ID",
@@ -92,7 +69,7 @@ class Azure(Provider):
         help="The application's ID: Entra → App registrations. Leave the secret out to use the identity that this "
         "machine has already (environment, managed identity, az login).",
         env="AZURE_CLIENT_ID",
-        validator=_guid,
+        validator=guid,
     )
     client_secret: str = secret(
         "Client secret",
@@ -109,7 +86,7 @@ class Azure(Provider):
         file=True,
     )
     cloud: str = credential(
-        "Cloud", default="public", choices=tuple(_CLOUDS), help="Azure itself, or one of those kept apart from it."
+        "Cloud", default="public", choices=tuple(CLOUDS), help="Azure itself, or one of those kept apart from it."
     )
     endpoint: str = credential(
         "Resource Manager's address", default="", help="Only for private installations and proxies.", address=True
@@ -119,7 +96,7 @@ class Azure(Provider):
         default="",
         help="Only for private installations and proxies.",
         address=True,
-        validator=_https,
+        validator=https,
     )
     ca_cert: str = credential(
         "CA certificate", default="", help="The only certificates to trust: path or PEM text.", file=True
@@ -300,7 +277,10 @@ class Azure(Provider):
 
     def list_sizes(self, *, location: str = "") -> Iterable[Size]:
         """Return the sizes of machines; `disk` is the temporary disk. `location` leaves out what others have."""
-        query = {"$filter": f"location eq '{location}'"} if re.fullmatch(r"\w+", location) else {}
+        place = location_name(location)
+        if place and not place.isalnum():
+            raise InvalidFields({"location": f"{location!r} is no location of Azure"})
+        query = {"$filter": f"location eq '{place}'"} if place else {}
         return sizes(self._rows("Microsoft.Compute/skus", SKUS, **query))
 
     def list_images(self, search: str = "", *, location: str = "") -> Iterable[Image]:
@@ -312,7 +292,7 @@ class Azure(Provider):
             location: whose images; they differ little.
 
         """
-        return find_images(self._arm(), search, location or _CLOUDS[self.cloud][2])
+        return find_images(self._arm(), search, location_name(location) or CLOUDS[self.cloud].location)
 
     def list_locations(self) -> Iterable[Location]:
         """Return the locations of machines that the subscription has."""
@@ -342,11 +322,11 @@ class Azure(Provider):
         return kept or self.__dict__.setdefault("_kept", self._connect())  # type: ignore[no-any-return]
 
     def _connect(self) -> tuple[Arm, Tokens]:
-        endpoint, authority, _ = _CLOUDS[self.cloud]
+        cloud = CLOUDS[self.cloud]
         tokens = Tokens(
             Login(self.tenant_id, self.client_id, self.client_secret, self.certificate),
-            authority=(self.authority or authority).rstrip("/"),
-            audience=endpoint,
+            authority=(self.authority or cloud.authority).rstrip("/"),
+            audience=cloud.endpoint,
             subscription_id=self.subscription_id,
             session=self._session,
             timeout=lambda: self.timeout,
@@ -357,7 +337,7 @@ class Azure(Provider):
                 tokens.forget()
             return arm_error(failure)
 
-        session = self._session(self.endpoint or endpoint, auth=tokens.sign(), error=error)
+        session = self._session(self.endpoint or cloud.endpoint, auth=tokens.sign(), error=error)
         return Arm(session, self.subscription_id), tokens
 
     def _session(self, address: str, **options: Any) -> RestSession:
@@ -379,6 +359,10 @@ class Azure(Provider):
             return list(arm.rows(f"{arm.root}/providers/Microsoft.Authorization/permissions", PERMISSIONS))
         except PermissionDenied:
             return []
+        except ProviderError as error:
+            if error.reason == "not_found":
+                return []
+            raise
 
     def _warnings(self, state: str, permissions: list[Any]) -> Iterator[str]:
         if self.endpoint.startswith("http://"):
@@ -387,12 +371,7 @@ class Azure(Provider):
             yield "the certificates of Azure are not verified"
         if state and state != "Enabled":
             yield f"the subscription is {state}: it may be read-only"
-        if not permissions:
-            yield "no role on the subscription as a whole is known: what may be done depends on roles further down"
-        elif may_do_anything(permissions):
-            yield "the role allows everything in the subscription, also to let others in; Contributor is enough"
-        elif not allowed_operations(permissions, {"addresses": ("Microsoft.Network/networkInterfaces/read",)}):
-            yield "the role does not allow to read network interfaces: machines will have no addresses"
+        yield from role_warnings(permissions)
 
     def _path(self, machine_id: str) -> str:
         parts = machine_parts(machine_id, self.subscription_id)

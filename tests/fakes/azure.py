@@ -78,7 +78,7 @@ class FakeAzure(Entra, FakeService):
             self.exchanges.append((request, response))
         return response
 
-    # -- who may --------------------------------------------------------------------------------------------------------
+    # -- who may ------------------------------------------------------------------------------------------------------
 
     def authorize(self, request: Request) -> Response | None:
         if not request.path.lower().startswith("/subscriptions"):
@@ -112,7 +112,7 @@ class FakeAzure(Entra, FakeService):
         text = f"does not have authorization to perform action '{action}' over scope '{request.path}'"
         return arm_error(403, "AuthorizationFailed", f"The client '{client_id}' with object id '1' {text}.")
 
-    # -- the routes -----------------------------------------------------------------------------------------------------
+    # -- the routes ---------------------------------------------------------------------------------------------------
 
     @route("GET", "/subscriptions/{rest...}")
     @route("PUT", "/subscriptions/{rest...}")
@@ -205,7 +205,7 @@ class FakeAzure(Entra, FakeService):
     def not_found(self, request: Request) -> Response:
         return arm_error(404, "InvalidResourceType", f"The resource type could not be found: {request.path}")
 
-    # -- paging and operations ------------------------------------------------------------------------------------------
+    # -- paging and operations ----------------------------------------------------------------------------------------
 
     def _page(self, request: Request, rows: list[dict[str, Any]]) -> Response:
         token = request.query.get("$skiptoken") or request.query.get("$skipToken") or "page!0"

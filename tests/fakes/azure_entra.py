@@ -104,7 +104,9 @@ class Entra:
         token = f"token-{secrets.token_urlsafe(24)}"
         with self.lock:
             self.tokens[token] = (tenant, client_id, self.clock() + self.lifetime)
-        expires = {"expires_in": int(self.lifetime), "ext_expires_in": int(self.lifetime)}
+        expires: dict[str, Any] = {"expires_in": int(self.lifetime), "ext_expires_in": int(self.lifetime)}
+        if "v2.0" not in endpoint:
+            expires = {"expires_in": str(int(self.lifetime)), "expires_on": str(int(self.clock() + self.lifetime))}
         return json_response({"token_type": "Bearer", **expires, "access_token": token})
 
     def _prove(self, form: dict[str, str], client: Client, client_id: str, endpoint: str) -> Response | None:

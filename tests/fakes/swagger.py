@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import jsonschema
+
 from mistcore.testing.server import Request, Response
 
 
@@ -34,20 +35,20 @@ class Documents:
     def problems(self, request: Request, response: Response) -> Iterator[str]:
         """Yield what is wrong with an exchange, in words; one that no document knows is wrong."""
         where = f"{request.method} {request.path}"
-        for method, pattern, _, name, operation in self._operations:
-            if method == request.method and pattern.fullmatch(unquote(request.path)):
-                break
-        else:
+        path = unquote(request.path)
+        known = (each for each in self._operations if each[0] == request.method and each[1].fullmatch(path))
+        _, _, _, name, operation = next(known, (None, None, "", "", None))
+        if operation is None:
             yield f"{where}: no document knows it"
             return
         parameters = [self._resolved(name, each) for each in operation.get("parameters", [])]
-        known = {each["name"].lower(): each for _, each in parameters if each["in"] == "query"}
+        declared = {each["name"].lower(): each for _, each in parameters if each["in"] == "query"}
         for word in request.query:
-            if word.lower() not in known and word.lower() != "$skiptoken":
+            if word.lower() not in declared and word.lower() != "$skiptoken":
                 yield f"{where}: no parameter {word!r}"
         yield from (
             f"{where}: parameter {word!r} is missing"
-            for word, each in known.items()
+            for word, each in declared.items()
             if each.get("required") and word not in {one.lower() for one in request.query}
         )
         body = next(((source, each) for source, each in parameters if each["in"] == "body"), None)

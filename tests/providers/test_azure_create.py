@@ -219,11 +219,16 @@ def test_sizes(account):
     assert small.extra["locations"] == ["eastus", "westeurope"]
     assert found["Standard_D2ps_v5"].architecture == "arm64"
     assert found["Standard_D4s_v5"].extra["not_available"] == ["westeurope"]
-    assert [size.id for size in account.list_sizes(location="eastus")] == [
+    assert [size.id for size in account.list_sizes(location="East US")] == [
         "Standard_B1s",
         "Standard_B2ats_v2",
         "Standard_D4s_v5",
     ]
+
+
+def test_sizes_of_no_place(account):
+    with pytest.raises(InvalidFields):
+        account.list_sizes(location="x' or 'a' eq 'a")
 
 
 def test_locations(account):
