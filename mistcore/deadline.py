@@ -13,7 +13,10 @@ from contextvars import ContextVar
 
 from mistcore.errors import Unreachable
 
-__all__ = ["Deadline", "current_deadline", "deadline", "remaining"]
+__all__ = ["Deadline", "current_deadline", "deadline", "remaining", "sleep"]
+
+#: A sleeper looks this often, in seconds, whether its deadline was cancelled.
+_LOOK = 0.5
 
 
 class Deadline:
@@ -66,3 +69,15 @@ def remaining(limit: float) -> float:
     if left <= 0:
         raise Unreachable("no answer within the time allowed", reason="timeout", remedy="Allow more time.")
     return min(limit, left)
+
+
+def sleep(seconds: float) -> None:
+    """Wait so long, but not past the deadline in force; one that is cancelled meanwhile is noticed soon.
+
+    Raises:
+        Unreachable: (reason "timeout") the deadline has passed.
+
+    """
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(remaining(min(left, _LOOK)))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mistcore.deadline import remaining
+from mistcore.deadline import remaining, sleep
 from mistcore.errors import MistError, ProviderError, RateLimited, Unreachable
 from mistcore.http import addresses, paging
 from mistcore.http.exchange import READS, Answer, Sender
@@ -288,12 +287,10 @@ class RestSession:
     def _pause(self, attempt: int, asked: float | None) -> bool:
         """Wait before the next attempt; return False at once where that would take longer than there is time."""
         wait = _BACKOFF * 2**attempt * random.uniform(0.5, 1.0) if asked is None else asked  # noqa: S311 - jitter
-        end = time.monotonic() + wait
         try:
             if wait >= self._seconds():
                 return False
-            while (left := end - time.monotonic()) > 0:
-                time.sleep(min(left, remaining(0.5)))
+            sleep(wait)
         except Unreachable:  # cancelled meanwhile
             return False
         return True
