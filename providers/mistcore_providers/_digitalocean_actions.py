@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from mistcore import PermissionDenied, ProviderError, Rejected
-from mistcore.deadline import remaining
+from mistcore import PermissionDenied, ProviderError, Rejected, Unreachable
+from mistcore.deadline import sleep
 from mistcore.http import RestSession
 
 #: Seconds after which an action is left to itself. A shutdown takes the service up to about two minutes to give up on.
@@ -41,12 +41,15 @@ def wait_for_action(session: RestSession, path: str, action: dict[str, Any]) -> 
                 reason="timeout",
                 remedy="It goes on by itself: look at the machine's state later.",
             )
-        _sleep(pause)
-        pause = min(pause * 2, _SLOWEST_LOOKS)
         try:
+            sleep(pause)
             action = session.get(f"{path}/{action['id']}")["action"]
         except PermissionDenied:
             return  # a token without droplet:read may act but not look
+        except Unreachable as error:
+            error.remedy = f"The {_words(action)} was accepted and goes on by itself. {error.remedy}"
+            raise
+        pause = min(pause * 2, _SLOWEST_LOOKS)
     if action.get("status") == "errored":
         raise Rejected(
             f"DigitalOcean could not do the {_words(action)}",
@@ -57,10 +60,3 @@ def wait_for_action(session: RestSession, path: str, action: dict[str, Any]) -> 
 
 def _words(action: dict[str, Any]) -> str:
     return str(action.get("type") or "action").replace("_", " ")
-
-
-def _sleep(seconds: float) -> None:
-    """Sleep, but not past the deadline, and give up soon when it is cancelled."""
-    end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0:
-        time.sleep(min(left, remaining(0.5)))

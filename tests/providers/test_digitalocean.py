@@ -176,7 +176,7 @@ def test_an_action_is_awaited_and_its_failure_told(service: FakeDigitalOcean, di
         digitalocean.stop_machine(droplet)
     assert caught.value.reason == "action_failed"
     service.action_seconds = 60
-    with deadline(0.5), pytest.raises(Unreachable) as timed_out:
+    with deadline(0.5), pytest.raises(Unreachable, match="power on was accepted and goes on by itself") as timed_out:
         digitalocean.start_machine(droplet)
     assert timed_out.value.reason == "timeout"
     with pytest.raises(Rejected, match="pending event") as busy:
