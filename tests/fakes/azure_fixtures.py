@@ -5,10 +5,13 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import trustme
-from fakes.azure import FakeAzure
+
+if TYPE_CHECKING:
+    from fakes.azure import FakeAzure
 
 
 @pytest.fixture(scope="session")
@@ -29,5 +32,7 @@ def azure_ca(azure_authority: tuple[ssl.SSLContext, str]) -> str:
 
 @pytest.fixture
 def azure(azure_authority: tuple[ssl.SSLContext, str]) -> Iterator[FakeAzure]:
+    from fakes.azure import FakeAzure  # needs packages that the tests of the bare core do without
+
     with FakeAzure(tls=azure_authority[0]) as service:
         yield service
