@@ -162,7 +162,10 @@ def as_nobody(location: str, _: int) -> None:
         sys.stdout.write(json.dumps(answers))
         sys.stdout.flush()
 
-    import filelock  # noqa: F401 - where that user may not read
+    # Where that user may not read: an environment of tox is its owner's alone.
+    import filelock  # noqa: F401
+
+    import mistcore.stores.json_file  # noqa: F401
 
     status, _names = ended(*fork(work))
     assert not status
