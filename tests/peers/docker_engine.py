@@ -17,7 +17,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,13 @@ class DockerEngine:
 @pytest.fixture(scope="session")
 def docker_engine() -> Iterator[DockerEngine]:
     """A running engine, the same for the whole run; a test removes what it makes."""
+    with running_engine() as engine:
+        yield engine
+
+
+@contextmanager
+def running_engine() -> Iterator[DockerEngine]:
+    """Run an engine for the block."""
     if os.geteuid() != 0:
         missing("dockerd needs root")
     dockerd = shutil.which("dockerd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin")
