@@ -24,12 +24,13 @@ from requests.utils import get_environ_proxies
 from mistcore.deadline import remaining
 from mistcore.errors import ProviderError
 from mistcore.http.timed import TimedResponse
-from mistcore.http.transport import Transport
+from mistcore.http.transport import Transport, read_body
 from mistcore_providers._docker_address import Address
 
 _APIClient: Any = docker.APIClient  # the SDK has no types, and those that can be inferred do not fit its own use
 _Unix: Any = unixconn
 _CONNECT = 10.0  # seconds that a connection may take
+_LONGEST = 64 * 2**20  # bytes that an answer may have: what sends more is no engine
 _STREAM = 900.0  # seconds that fetching an image may take as a whole
 
 
@@ -143,7 +144,11 @@ class Engine(_APIClient):  # type: ignore[misc]
         """Send a prepared request and read the answer within the time allowed, or the deadline in force."""
         stream = options.get("stream")
         seconds = remaining(_STREAM) if stream else remaining(options.get("timeout") or self.timeout)
-        response: Response = super().send(request, **{**options, "timeout": (min(seconds, _CONNECT), seconds)})
+        timeout = (min(seconds, _CONNECT), seconds)
+        response: Response = super().send(request, **{**options, "timeout": timeout, "stream": True})
+        if not stream:
+            response._content = read_body(response.raw, _LONGEST)
+            response._content_consumed = True  # type: ignore[attr-defined]
         return response
 
     def _mount(self, adapter: Any) -> None:

@@ -65,11 +65,13 @@ def translate(error: Exception, address: Address, *, user: bool, certificate: bo
 
 
 def _kinds(address: Address) -> Kinds:
-    if address.scheme != "ssh":
-        return KINDS
-    from mistcore_providers._docker_ssh import SSH_KINDS
+    if address.scheme == "unix":
+        return SOCKET_KINDS + KINDS
+    if address.scheme == "ssh":
+        from mistcore_providers._docker_ssh import SSH_KINDS
 
-    return SSH_KINDS + KINDS
+        return SSH_KINDS + KINDS
+    return KINDS
 
 
 class _Refusal:
@@ -260,8 +262,10 @@ def _refused(error: Any, address: Address, certificate: bool) -> MistError:
 
 
 def _hung_up(error: Any, address: Address, certificate: bool) -> MistError:
-    hint = "It may want a client certificate: cert_file and key_file." if address.tls and not certificate else ""
-    return unreachable(f"{address} closed the connection without an answer", "network", hint)
+    hint = "It may not accept the client certificate." if certificate else "It may want a client certificate."
+    return unreachable(
+        f"{address} closed the connection before it had answered", "network", hint if address.tls else ""
+    )
 
 
 def _not_http(error: Any, address: Address, certificate: bool) -> MistError:
@@ -279,14 +283,13 @@ def _proxy_failed(error: Any, address: Address, certificate: bool) -> MistError:
 
 
 #: Which exception means what; the first that fits decides.
+SOCKET_KINDS: Kinds = ((FileNotFoundError, _no_socket), (PermissionError, _forbidden_socket))
 KINDS: Kinds = (
     (ssl.SSLCertVerificationError, _not_trusted),
     (ssl.SSLError, _tls_failed),
     (urllib3.exceptions.ProxyError, _proxy_failed),
     (socket.gaierror, _unknown_host),
     ((requests.Timeout, TimeoutError), _timed_out),
-    (FileNotFoundError, _no_socket),
-    (PermissionError, _forbidden_socket),
     (ConnectionRefusedError, _refused),
     ((http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError, http.client.IncompleteRead), _hung_up),
     (http.client.HTTPException, _not_http),

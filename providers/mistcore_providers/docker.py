@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mistcore import Account, Image, Machine, MistError, Network, Provider, credential, secret
-from mistcore.errors import InvalidFields
+from mistcore.errors import InvalidFields, Unreachable
 from mistcore_providers import _docker_records as records
 from mistcore_providers._docker_address import Address, BadAddress, read_address
 
@@ -230,7 +231,8 @@ class Docker(Provider):
             try:
                 engine.start(made["Id"])
             except Exception:
-                engine.remove_container(made["Id"], force=True, v=True)
+                with suppress(Exception):  # what went wrong first is what counts
+                    engine.remove_container(made["Id"], force=True, v=True)
                 raise
         return self.get_machine(made["Id"])
 
@@ -265,17 +267,20 @@ class Docker(Provider):
 
     def _engine(self) -> Engine:
         """Return the connection; the first call makes it and settles the API version."""
-        with self.__dict__.setdefault("_connecting", threading.Lock()):
-            engine: Engine | None = self.__dict__.get("_connected")
+        engine: Engine | None = self.__dict__.get("_connected")
+        if engine is not None:
+            return engine
+        lock = self.__dict__.setdefault("_connecting", threading.Lock())
+        if not lock.acquire(timeout=self.timeout):
+            raise Unreachable(f"{self._address()} does not answer in time", reason="timeout")
+        try:
+            engine = self.__dict__.get("_connected")
             if engine is None:
                 engine = self._connect()
-                try:
-                    engine.negotiate()
-                except BaseException:
-                    engine.close()
-                    raise
                 self.__dict__["_connected"] = engine
             return engine
+        finally:
+            lock.release()
 
     def _connect(self) -> Engine:
         from mistcore_providers._docker_engine import Engine
@@ -285,13 +290,19 @@ class Docker(Provider):
         context = None
         if address.tls:
             context = tls_context(ca=self.ca_cert_file, cert=self.cert_file, key=self.key_file, verify=self.verify)
-        return Engine(
+        engine = Engine(
             address,
             lambda: self.timeout,
             context=context,
             auth=(self.auth_user, self.auth_password) if self.auth_user else None,
             ssh_key=self.key_file if address.scheme == "ssh" else "",
         )
+        try:
+            engine.negotiate()
+        except BaseException:
+            engine.close()
+            raise
+        return engine
 
     def _check_files(self, address: Address) -> None:
         from mistcore_providers._docker_tls import check_key, tls_context

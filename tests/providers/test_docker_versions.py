@@ -155,6 +155,15 @@ def test_an_answer_that_is_no_json() -> None:
             list(docker.list_machines())
 
 
+def test_an_answer_without_an_end() -> None:
+    with FakeDocker() as engine, Docker(docker_host=engine.url) as docker:
+        docker.check()
+        engine.fault(Response(200, b"[]", {"Content-Length": "1000000000000"}))
+        with pytest.raises(ProviderError, match="longer than") as caught:
+            list(docker.list_machines())
+        assert caught.value.reason == "too_long"
+
+
 # -- slow ones ---------------------------------------------------------------------------------------------------------
 
 
@@ -200,6 +209,19 @@ def test_a_call_that_is_cancelled() -> None:
         with deadline(limit), pytest.raises(Unreachable):
             list(docker.list_machines())
         assert time.monotonic() - before < 3
+
+
+def test_threads_do_not_wait_for_each_other_past_their_deadline() -> None:
+    with FakeDocker(latency=2) as engine, Docker(docker_host=engine.url) as docker:
+        first = threading.Thread(target=docker.check)
+        first.start()
+        time.sleep(0.3)
+        before = time.monotonic()
+        with deadline(0.4), pytest.raises(Unreachable) as caught:
+            docker.check()
+        assert caught.value.reason == "timeout"
+        assert time.monotonic() - before < 1.5
+        first.join()
 
 
 def test_names_that_do_not_resolve_and_ports_that_are_closed() -> None:
