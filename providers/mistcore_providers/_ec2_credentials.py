@@ -1,0 +1,77 @@
+"""The ways in to AWS: a key, a role assumed with it, or AWS's own chain; all as botocore's credentials."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import botocore.credentials
+import botocore.exceptions
+import botocore.session
+
+from mistcore.errors import AuthenticationFailed, InvalidFields
+from mistcore_providers import _ec2_xml as xml
+
+__all__ = ["chain", "role", "static"]
+
+_lock = threading.Lock()
+_sessions: dict[str, botocore.session.Session] = {}
+
+
+def static(key: str, secret: str, token: str) -> Any:
+    """Return a key as credentials."""
+    return botocore.credentials.Credentials(key, secret, token or None)
+
+
+def chain(profile: str) -> Any:
+    """Return what AWS's own chain finds: environment, shared files, SSO cache, container or instance role.
+
+    Raises:
+        AuthenticationFailed: (reason "no_credentials") it finds nothing. InvalidFields: there is no such profile.
+
+    """
+    with _lock:
+        session = _sessions.get(profile)
+        if session is None:
+            session = _sessions[profile] = botocore.session.Session(profile=profile or None)
+        try:
+            found = session.get_credentials()
+        except botocore.exceptions.ProfileNotFound as error:
+            del _sessions[profile]
+            raise InvalidFields(
+                {"profile": f"there is no profile {profile or 'as AWS_PROFILE names'!r} in AWS's configuration files"}
+            ) from error
+        if found is None:
+            del _sessions[profile]  # so that it is looked for again the next time
+    if found is None:
+        raise AuthenticationFailed(
+            f"the profile {profile!r} holds no credentials" if profile else "no credentials were found on this machine",
+            reason="no_credentials",
+            remedy="Give api_key and api_secret, or a profile, or log in (aws configure, aws sso login).",
+        )
+    return found
+
+
+def role(arn: str, external_id: str, assume: Callable[[dict[str, str]], Any]) -> Any:
+    """Return credentials of a role: assumed when first needed and again before they expire, once for all threads.
+
+    Args:
+        arn: the role. external_id: what its trust policy asks for, or "".
+        assume: asks STS for AssumeRole with this form and returns the root of the answer.
+
+    """
+    form = {"RoleArn": arn, "RoleSessionName": "mistcore"}
+    if external_id:
+        form["ExternalId"] = external_id
+
+    def refresh() -> dict[str, str]:
+        given = xml.items(xml.items(assume(form), "AssumeRoleResult"), "Credentials")
+        return {
+            "access_key": xml.text(given, "AccessKeyId"),
+            "secret_key": xml.text(given, "SecretAccessKey"),
+            "token": xml.text(given, "SessionToken"),
+            "expiry_time": xml.text(given, "Expiration"),
+        }
+
+    return botocore.credentials.DeferredRefreshableCredentials(refresh, "sts-assume-role")
