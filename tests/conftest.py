@@ -12,6 +12,7 @@ pytest_plugins: list[str] = [
     "fakes.azure_fixtures",
     "peers.docker_engine",
     "peers.libvirtd",
+    "peers.moto_server",
     "peers.sshd",
 ]
 
