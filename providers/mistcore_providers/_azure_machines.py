@@ -66,7 +66,7 @@ class Join:
         power, provisioning = _states(view, properties)
         public, private = self._addresses_of(properties)
         state = _PROVISIONING.get(provisioning) if provisioning == "deleting" or not power else None
-        allocated = {"power_state": power} if power else {}
+        allocated: dict[str, Any] = {"power_state": power} if power else {}
         if power in {"stopped", "deallocated"}:
             allocated |= {"billed": power == "stopped"}
         return Machine(

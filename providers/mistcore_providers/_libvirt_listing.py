@@ -16,7 +16,7 @@ from mistcore_providers._libvirt_xml import Details, details_of
 __all__ = ["Listing"]
 
 #: virDomainState (libvirt.org/html/libvirt-libvirt-domain.html#virDomainState).
-STATES = {
+STATES: dict[object, MachineState] = {
     0: MachineState.UNKNOWN,
     1: MachineState.RUNNING,
     2: MachineState.RUNNING,  # blocked: waits for something
@@ -27,7 +27,7 @@ STATES = {
     7: MachineState.SUSPENDED,
 }
 #: Where the reason says more than the state: virDomainPausedReason, virDomainShutoffReason.
-REASONS = {
+REASONS: dict[tuple[object, object], MachineState] = {
     (3, 5): MachineState.ERROR,  # paused by an I/O error
     (3, 10): MachineState.ERROR,  # paused because the guest crashed
     (3, 11): MachineState.STARTING,
@@ -237,8 +237,8 @@ def state_of(state: object, reason: object, *, saved: bool = False) -> MachineSt
     """Return our state for libvirt's state and reason; a stopped domain with a saved image is suspended."""
     if saved and state == 5:
         return MachineState.SUSPENDED
-    known = REASONS.get((state, reason))  # type: ignore[call-overload]
-    return known or STATES.get(state, MachineState.UNKNOWN)  # type: ignore[call-overload]
+    known = REASONS.get((state, reason))
+    return known or STATES.get(state, MachineState.UNKNOWN)
 
 
 def machine_of(one: Found) -> Machine:

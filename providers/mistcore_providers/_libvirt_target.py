@@ -207,7 +207,7 @@ class Target:
         return {**extra, "command": str(script)}
 
     def _ssh_library(self, folder: Path) -> dict[str, str]:
-        extra = {}
+        extra: dict[str, str] = {}
         if self.ssh_key:
             extra |= {"keyfile": str(_write(folder / "key", self.ssh_key)), "sshauth": "privkey"}
         if not self.verify:
