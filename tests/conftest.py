@@ -12,7 +12,9 @@ pytest_plugins: list[str] = [
     "fakes.azure_fixtures",
     "peers.docker_engine",
     "peers.libvirtd",
+    "peers.mimic",
     "peers.moto_server",
+    "peers.openstack_cloud",
     "peers.sshd",
 ]
 

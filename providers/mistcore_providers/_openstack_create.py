@@ -14,6 +14,7 @@ from typing import Any
 
 from keystoneauth1 import exceptions
 from novaclient import client as novaclient
+from novaclient import exceptions as novaclient_errors
 
 from mistcore.deadline import remaining
 from mistcore.errors import InvalidFields, MistError, NotSupported, ProviderError
@@ -53,17 +54,25 @@ def create_server(
     size_id = find(size, "size", _rows(cloud, "compute", "/flavors/detail", "flavors"))
     version, nics = _nics(cloud, networks)
     pool = _pool(cloud, floating_ip) if floating_ip else ""
-    server = nova(cloud, version).servers.create(
-        name,
-        image_id,
-        size_id,
-        meta=dict(tags) or None,
-        userdata=user_data or None,
-        key_name=_key_name(cloud, key) if key else None,
-        availability_zone=zone or None,
-        security_groups=list(security_groups) or None,
-        nics=nics,
-    )
+    client = nova(cloud, version)
+    pair = _key_name(cloud, key) if key else None
+    try:
+        server = client.servers.create(
+            name,
+            image_id,
+            size_id,
+            meta=dict(tags) or None,
+            userdata=user_data or None,
+            key_name=pair,
+            availability_zone=zone or None,
+            security_groups=list(security_groups) or None,
+            nics=nics,
+        )
+    except novaclient_errors.BadRequest as error:
+        if pair and "key_name" in str(error):
+            names = ", ".join(sorted(found.name for found in client.keypairs.list())) or "none"
+            raise InvalidFields({"key": f"there is no key pair {pair!r}; there is {names}"}) from error
+        raise
     if pool:
         try:
             _attach_floating_ip(cloud, server.id, pool)
