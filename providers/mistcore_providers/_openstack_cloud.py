@@ -145,7 +145,7 @@ class Cloud:
         raise UnknownRegion({"region": f"there is no region {wanted!r} for this account; there is {names}"})
 
     def endpoint(self, kind: str) -> str:
-        """Return the address of the service of this kind in the region in use, without its version unless compute.
+        """Return the address of the service of this kind in the region in use, as the catalog has it.
 
         Raises:
             NotSupported: the cloud offers no such service here; and what `region` raises.
@@ -159,7 +159,7 @@ class Cloud:
             where = f" in the region {region}" if region else ""
             raise NotSupported(f"this cloud's catalog offers no {_KINDS.get(kind, kind)} service{where}")
         url = str(offers[0].url or "").rstrip("/")
-        return _versioned(url) if kind == "compute" else re.sub(r"/v\d+(\.\d+)?$", "", url)
+        return _versioned(url) if kind == "compute" else url
 
     def _offers(self, kind: str) -> list[Any]:
         access = self.access()
@@ -211,7 +211,7 @@ class Cloud:
     ) -> requests.Response:
         """Send a request to a service and return the answer; raises keystoneauth's exceptions and ours."""
         response: requests.Response = self.session.request(
-            self.endpoint(kind) + path,
+            _joined(self.endpoint(kind), path),
             method,
             headers={"Accept": "application/json"},
             microversion=microversion,
@@ -333,6 +333,17 @@ def _versioned(url: str) -> str:
     """Return Nova's address with its version: some catalogs leave it out."""
     url = url.rstrip("/")
     return url if re.search(r"/v\d", urlsplit(url).path) else f"{url}/v2.1"
+
+
+def _joined(endpoint: str, path: str) -> str:
+    """Return the address of a path that begins with a version, whatever the endpoint says about version and project."""
+    version = re.match(r"/v\d+(\.\d+)?(?=/)", path)
+    if not version:
+        return endpoint + path
+    base = re.match(r"(.*?)/v\d+(?:\.\d+)?(/[^/]+)?$", endpoint)
+    if not base:
+        return endpoint + path
+    return f"{base[1]}{version[0]}{base[2] or ''}{path[version.end() :]}"
 
 
 def _lower_version(refusal: str, refused: str) -> str | None:

@@ -124,7 +124,7 @@ class KeystoneLogin(BaseIdentityPlugin):
             )
         else:
             plugin = self._v2(url, unscoped=unscoped)
-        return plugin.get_auth_ref(session)
+        return _answered(plugin, session)
 
     def _v3(self, url: str, *, unscoped: bool) -> BaseIdentityPlugin:
         keys = self.keys
@@ -170,7 +170,7 @@ class KeystoneLogin(BaseIdentityPlugin):
             scope: dict[str, Any] = (
                 {"project_id": wanted} if wanted else {"project_name": name, **self.keys.domain("project")}
             )
-            return v3.Token(url, self.keys.token, **scope).get_auth_ref(session)
+            return _answered(v3.Token(url, self.keys.token, **scope), session)
         return found
 
     # -- when it does not work ----------------------------------------------------------------------------------------
@@ -225,11 +225,6 @@ class KeystoneLogin(BaseIdentityPlugin):
                 "Keystone does not accept the application credential: wrong id or secret, deleted, or expired",
                 remedy="Make a new one: `openstack application credential create NAME`.",
             )
-        response = getattr(error, "response", None)
-        if response is not None and response.headers.get("Openstack-Auth-Receipt"):
-            return AuthenticationFailed(
-                "the user must log in with a second factor", reason="mfa", remedy="Use an application credential."
-            )
         if re.search(r"password (is|has) expired", text, re.IGNORECASE):
             return AuthenticationFailed(
                 "the password has expired", reason="expired", remedy="Set a new one at the cloud."
@@ -283,7 +278,7 @@ class ApiKeyLogin(KeystoneLogin):
         self._api_key = api_key
 
     def _log_in(self, session: Session, version: str, *, unscoped: bool = False) -> AccessInfo:
-        return _ApiKey(f"{self.base}/{version}", self.keys.username, self._api_key).get_auth_ref(session)
+        return _answered(_ApiKey(f"{self.base}/{version}", self.keys.username, self._api_key), session)
 
     def _refused_password(self, session: Session) -> AuthenticationFailed:
         return AuthenticationFailed(
@@ -299,6 +294,24 @@ class _ApiKey(v2.Auth):
 
     def get_auth_data(self, headers: Any = None) -> dict[str, object]:
         return {"RAX-KSKEY:apiKeyCredentials": self._key}
+
+
+def _answered(plugin: BaseIdentityPlugin, session: Session) -> AccessInfo:
+    """Return what Keystone answers to a plugin's token request; keystoneauth fails in its own ways over odd answers."""
+    try:
+        return plugin.get_auth_ref(session)
+    except MistError:
+        raise
+    except exceptions.MissingAuthMethods as error:
+        raise AuthenticationFailed(
+            "the user must log in with a second factor", reason="mfa", remedy="Use an application credential."
+        ) from error
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ProviderError(
+            f"{origin(plugin.auth_url or '')} does not answer as Keystone would",
+            reason="not_openstack",
+            remedy="Check the address, and that no proxy or login page is in between.",
+        ) from error
 
 
 def split_auth_url(auth_url: str) -> tuple[str, str]:

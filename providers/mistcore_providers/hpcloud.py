@@ -22,6 +22,7 @@ class Hpcloud(OpenStackProvider):
         "HP shut its public cloud down in January 2016. For an OpenStack cloud of today, use the provider openstack."
     )
     extra = "openstack"
+    _glance = False
 
     username: str = credential("User name", help="That of the account at the identity service.")
     password: str = secret("Password", help="The one that goes with the user name.")

@@ -172,7 +172,7 @@ class FakeOpenStack(FakeService):
         if len(parts) < 3 or parts[0] not in self.regions or request.method != "GET":
             return super().not_found(request)
         kind = parts[1]
-        tail = "/".join(parts[3 if parts[2] == "v2.1" or kind == "image" else 4 :])
+        tail = "/".join(part for part in parts[3:] if part != "p1")
         asked = request.headers.get("OpenStack-API-Version", "").removeprefix("compute ")
         limit = self.microversion
         if kind == "compute" and asked and limit and tuple(map(int, asked.split("."))) > limit:

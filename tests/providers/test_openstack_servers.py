@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from fakes.openstack import Forwarder
 from peers.openstack_cloud import PAGE, OpenStackCloud
+from peers.waiting import until
 
 from mistcore import Machine, MachineState
 from mistcore.errors import (
@@ -25,17 +26,6 @@ pytestmark = pytest.mark.timeout(300, func_only=True)
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE1vY2tLZXlGb3JUZXN0c09ubHlOb3RBUmVhbEtleTEy somebody@example"
 NO_SUCH = "00000000-0000-0000-0000-000000000000"
-
-
-def until(look: Callable[[], Any], seconds: float = 180) -> Any:
-    """Wait until something is true, and return it."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.3)
-    raise AssertionError(f"not within {seconds} seconds")
 
 
 def wait_for(account: Openstack, machine_id: str, state: str) -> Machine:

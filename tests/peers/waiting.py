@@ -1,0 +1,18 @@
+"""Waiting for a real server to get somewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def until(look: Callable[[], Any], seconds: float = 180, interval: float = 0.3) -> Any:
+    """Look until what is found is true, and return it."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = look()
+        if found:
+            return found
+        time.sleep(interval)
+    raise AssertionError(f"not within {seconds:g} seconds")
