@@ -33,7 +33,6 @@ TOKEN = f"""
 www_authenticate_uri = {url("keystone", "/v3")}
 service_token_roles_required = true
 service_token_roles = service
-token_cache_time = -1
 interface = public
 {AUTH}"""
 HEAD = "[DEFAULT]\nuse_stderr = true\ntransport_url = fake://\n"
