@@ -38,7 +38,10 @@ esac
 [ "$1" = -n ] && shift
 exec "$@"
 """
-# Login shells that answer badly.
+# The user's login shell, and two that it can be told to be and that answer badly.
+_LOGIN = """#!/bin/sh
+exec "$(cat "SHELL")" "$@"
+"""
 _SLOW = "#!/bin/sh\nexec sleep 30\n"
 _ENDLESS = "#!/bin/sh\nexec yes 0123456789012345678901234567890123456789\n"
 
@@ -60,7 +63,7 @@ class Sshd:
         self.user = f"mist-{os.getpid()}"
         self.key, self.other, self.encrypted = folder / "user", folder / "other", folder / "encrypted"
         self.home = folder / "home"
-        self._calls, self._mood = self.home / "calls", folder / "mood"
+        self._calls, self._mood, self._shell = self.home / "calls", folder / "mood", folder / "shell"
         self._processes: list[subprocess.Popen[bytes]] = []
         self.port, self.password_port, self.certified_port, self.both_port, self.mute_port = _free_ports(5)
 
@@ -77,13 +80,22 @@ class Sshd:
         self.home.mkdir()
         commands = self.folder / "bin"
         commands.mkdir()
-        for name, text in (("shutdown", _SHUTDOWN), ("sudo", _SUDO), ("slow", _SLOW), ("endless", _ENDLESS)):
-            (commands / name).write_text(text.replace("CALLS", str(self._calls)).replace("MOOD", str(self._mood)))
+        for name, text in (
+            ("shutdown", _SHUTDOWN),
+            ("sudo", _SUDO),
+            ("slow", _SLOW),
+            ("endless", _ENDLESS),
+            ("login", _LOGIN),
+        ):
+            for word, path in (("CALLS", self._calls), ("MOOD", self._mood), ("SHELL", self._shell)):
+                text = text.replace(word, str(path))
+            (commands / name).write_text(text)
             (commands / name).chmod(0o755)
         keys = [(self.folder / f"{name}.pub").read_text() for name in ("user", "encrypted")]
         (self.folder / "authorized_keys").write_text("".join(keys))
-        _run("useradd", "-M", "-d", str(self.home), "-s", "/bin/sh", self.user)
-        _run("chpasswd", text=f"{self.user}:{_PASSWORD}")
+        self._shell.write_text("/bin/sh")
+        _account("useradd", "-M", "-d", str(self.home), "-s", str(commands / "login"), self.user)
+        _account("chpasswd", text=f"{self.user}:{_PASSWORD}")
         shutil.chown(self.home, self.user)
         Path("/run/sshd").mkdir(exist_ok=True)
         self.make_key("authority", "ed25519", "")
@@ -146,7 +158,7 @@ SetEnv PATH={self.folder}/bin:/usr/bin:/bin
             process.terminate()
             process.wait(10)
         with contextlib.suppress(subprocess.CalledProcessError):
-            _run("userdel", "-f", self.user)
+            _account("userdel", "-f", self.user)
 
     def make_key(self, name: str, kind: str, passphrase: str, *options: str) -> Path:
         """Make a pair of keys in the folder, unless it is there, and return the private one's path."""
@@ -158,11 +170,11 @@ SetEnv PATH={self.folder}/bin:/usr/bin:/bin
     @contextlib.contextmanager
     def shell(self, path: str | Path) -> Iterator[None]:
         """Give the user another login shell for a while."""
-        _run("usermod", "-s", str(path), self.user)
+        self._shell.write_text(str(path))
         try:
             yield
         finally:
-            _run("usermod", "-s", "/bin/sh", self.user)
+            self._shell.write_text("/bin/sh")
 
     def log(self) -> str:
         return (self.folder / "log").read_text()
@@ -211,6 +223,19 @@ def fingerprint(public_key: Path) -> str:
 def _run(*command: str, text: str = "") -> str:
     environment = os.environ | {"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
     return subprocess.run(command, input=text, capture_output=True, text=True, check=True, env=environment).stdout
+
+
+def _account(*command: str, text: str = "") -> None:
+    """Change the machine's accounts; somebody else may be doing so just now, and hold their lock."""
+    for again in range(20):
+        try:
+            _run(*command, text=text)
+        except subprocess.CalledProcessError as error:
+            if "lock" not in error.stderr or again == 19:
+                raise
+            time.sleep(0.5)
+        else:
+            return
 
 
 def _free_ports(count: int) -> list[int]:
