@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -205,6 +206,23 @@ def test_a_missing_image_is_fetched_when_asked(docker: Docker, clean_engine: Doc
             with pytest.raises(Rejected, match="manifest unknown") as caught:
                 docker.create_machine("other", image=registry.image.replace("tiny:1", "tiny:2"), pull=True)
             assert caught.value.reason == "pull"
+        finally:
+            clean_engine.remove_all()
+            api = clean_engine.api()
+            api.remove_image(registry.image, force=True)
+            api.close()
+
+
+def test_fetching_may_take_longer_than_a_call(clean_engine: DockerEngine) -> None:
+    class Quick(Docker):
+        default_timeout = 1.0
+
+    with FakeRegistry() as registry, Quick(docker_host=f"unix://{clean_engine.socket}") as docker:
+        registry.latency = 0.5
+        before = time.monotonic()
+        try:
+            docker.create_machine("tiny", image=registry.image, pull=True, start=False, network="none")
+            assert time.monotonic() - before > 1.2
         finally:
             clean_engine.remove_all()
             api = clean_engine.api()

@@ -20,6 +20,7 @@ from peers.sshd import Sshd
 
 from mistcore import AuthenticationFailed, InvalidFields, PermissionDenied, ProviderError, Unreachable
 from mistcore.deadline import deadline
+from mistcore_providers._docker_ssh import SshAdapter
 from mistcore_providers.docker import Docker
 
 
@@ -46,13 +47,13 @@ def know(line: str) -> None:
     (folder / "known_hosts").write_text(line)
 
 
-def cut_sessions(sshd: Sshd) -> None:
-    """End the server's processes that belong to its user: the sessions, not the server."""
+def end_processes(sshd: Sshd, command: str) -> None:
+    """End those of the processes of the server's user that run this command."""
     user = pwd.getpwnam(sshd.user).pw_uid
     cut = 0
     for path in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended meanwhile
-            if path.stat().st_uid == user:
+            if path.stat().st_uid == user and (path / "comm").read_text().startswith(command):
                 os.kill(int(path.name), signal.SIGKILL)
                 cut += 1
     assert cut
@@ -93,8 +94,30 @@ def test_a_connection_that_was_cut_is_made_anew(remote: Sshd, clean_engine: Dock
     clean_engine.run("web")
     with Docker(**address(remote)) as docker:
         assert [machine.name for machine in docker.list_machines()] == ["web"]
-        cut_sessions(remote)
+        end_processes(remote, "sshd")
         assert [machine.name for machine in docker.list_machines()] == ["web"]
+
+
+def test_a_command_there_that_ended_is_started_anew(remote: Sshd, clean_engine: DockerEngine) -> None:
+    know(remote.known_host())
+    clean_engine.run("web")
+    with Docker(**address(remote)) as docker:
+        assert [machine.name for machine in docker.list_machines()] == ["web"]
+        end_processes(remote, "docker")
+        assert [machine.name for machine in docker.list_machines()] == ["web"]
+
+
+def test_the_port_that_ssh_uses_by_itself() -> None:
+    adapter = SshAdapter.__new__(SshAdapter)
+    adapter._create_paramiko_client("ssh://box")
+    assert adapter.ssh_params["port"] == 22
+    config = Path(os.environ["HOME"]) / ".ssh" / "config"
+    config.parent.mkdir()
+    config.write_text("Host box\n  Port 2222\n")
+    adapter._create_paramiko_client("ssh://box")
+    assert adapter.ssh_params["port"] == 2222
+    adapter._create_paramiko_client("ssh://box:2200")
+    assert adapter.ssh_params["port"] == 2200
 
 
 def test_a_host_key_that_is_not_known(remote: Sshd) -> None:

@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,38 @@ def test_an_engine_that_trickles() -> None:
             list(docker.list_machines())
         assert caught.value.reason == "timeout"
         assert time.monotonic() - before < 3
+
+
+def test_a_socket_that_trickles(tmp_path: Path) -> None:
+    path = f"{tmp_path}/d.sock"
+    text = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b" " * 1000
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+
+        def trickle() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                for byte in text:
+                    connection.send(bytes([byte]))
+                    time.sleep(0.05)
+
+        threading.Thread(target=trickle, daemon=True).start()
+        before = time.monotonic()
+        with deadline(0.5), pytest.raises(Unreachable) as caught:
+            Docker(docker_host=path).check()
+    assert caught.value.reason == "timeout"
+    assert time.monotonic() - before < 3
+
+
+def test_a_stop_may_take_as_long_as_the_container_was_promised() -> None:
+    with FakeDocker() as engine, Docker(docker_host=engine.url) as docker:
+        for promised, asked in ((120, "120"), (None, "10")):
+            engine.containers["web"] = {"Id": "a" * 64, "Config": {"StopTimeout": promised}}
+            for action in (docker.stop_machine, docker.reboot_machine):
+                engine.fault(Response(204), where=lambda request: request.method == "POST")
+                action("web")
+                assert engine.requests[-1].query["t"] == asked
 
 
 def test_a_call_that_is_cancelled() -> None:
