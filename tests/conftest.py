@@ -15,6 +15,7 @@ pytest_plugins: list[str] = [
     "peers.mimic",
     "peers.moto_server",
     "peers.openstack_cloud",
+    "peers.postgresql",
     "peers.sshd",
 ]
 

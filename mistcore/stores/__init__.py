@@ -14,11 +14,18 @@ if TYPE_CHECKING:
     from mistcore.stores.base import Record as Record
     from mistcore.stores.base import Store as Store
     from mistcore.stores.base import Transaction as Transaction
+    from mistcore.stores.copying import copy_store as copy_store
     from mistcore.stores.json_file import JsonStore as JsonStore
 
-__all__ = ["JsonStore", "Record", "Store", "Transaction", "default_location", "open_store"]
+__all__ = ["JsonStore", "Record", "Store", "Transaction", "copy_store", "default_location", "open_store"]
 
-_HOME_OF = {"JsonStore": "json_file", "Record": "base", "Store": "base", "Transaction": "base"}
+_HOME_OF = {
+    "JsonStore": "json_file",
+    "Record": "base",
+    "Store": "base",
+    "Transaction": "base",
+    "copy_store": "copying",
+}
 
 
 def default_location() -> str:
@@ -38,7 +45,9 @@ def default_location() -> str:
 
 
 def open_store(location: str | os.PathLike[str] | None = None) -> Store:
-    """Open the store at a path or URL (`json:///path/to/backends.json`); without one, the user's own.
+    """Open the store at a path or URL; without one, the user's own.
+
+    URLs are `json:///path/to/backends.json` and `postgresql://user:password@host:port/database`.
 
     Nothing is read or made yet: that happens when the store is used.
 
@@ -50,11 +59,15 @@ def open_store(location: str | os.PathLike[str] | None = None) -> Store:
         location = default_location()
     match = re.match(r"([a-z][a-z0-9+.-]*)://", location, re.IGNORECASE) if isinstance(location, str) else None
     scheme = match[1].lower() if match else "json"
+    if scheme in ("postgresql", "postgres"):
+        from mistcore.stores.postgresql import PostgresqlStore
+
+        return PostgresqlStore(str(location))
     if scheme != "json":
         raise StoreError(
             f"no kind of store is known for {scheme}://",
             reason="scheme",
-            remedy="Give the path of a JSON file, or a URL that starts with json://; a plugin may add further ones.",
+            remedy="Give the path of a JSON file, or a URL of json:// or postgresql://; plugins may know further ones.",
         )
     from mistcore.stores.json_file import JsonStore
 

@@ -58,12 +58,16 @@ class Witness:
         self.acknowledged: set[str] = set()
         self.kills = 0
         self.kept_without_word = 0
+        self.pace = 0.0
 
     def warm_up(self) -> None:
         """Import in this process what every writer needs, so that they are killed while they write."""
-        with open_store(self.location) as store, store.change() as changes:
-            changes.put(record("first"))
-        self.acknowledged.add("id-first")
+        for name in ("first", "second"):
+            started = time.monotonic()
+            with open_store(self.location) as store, store.change() as changes:
+                changes.put(record(name))
+            self.pace = time.monotonic() - started
+            self.acknowledged.add(f"id-{name}")
 
     def look(self, acknowledged: list[str]) -> None:
         self.acknowledged.update(acknowledged)
@@ -101,7 +105,7 @@ def killed_at_random(location: str, kills: int) -> None:
                     _add_one(store, f"{witness.kills}-{number}", acknowledge)
 
         child, reader = fork(work)
-        time.sleep(chance.uniform(0, 0.03))
+        time.sleep(chance.uniform(0, max(0.03, 4 * witness.pace)))
         os.kill(child, signal.SIGKILL)
         status, acknowledged = ended(child, reader)
         assert status == signal.SIGKILL, f"the writer ended by itself: {status}"
