@@ -17,7 +17,7 @@ from mistcore.errors import (
     ProviderError,
 )
 from mistcore.models import Account, Image, Location, Machine, MachineState, Network, Size
-from mistcore.operations import MACHINE_ACTIONS, check_options
+from mistcore.operations import MACHINE_ACTIONS, checked_options
 from mistcore.pool import secrets_of_provider
 
 if TYPE_CHECKING:
@@ -248,8 +248,7 @@ class Backend:
         def call(provider: Provider) -> Any:
             if not provider.supports(operation):
                 raise provider.not_supported(operation)
-            check_options(provider, operation, options)
-            return getattr(provider, operation)(*args, **options)
+            return getattr(provider, operation)(*args, **checked_options(provider, operation, options))
 
         return self._ask(operation, call)
 

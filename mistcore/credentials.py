@@ -185,6 +185,17 @@ def convert(field: CredentialField, value: Any) -> Any:
     return converted
 
 
+def convert_text(value: Any, annotation: Any) -> Any:
+    """Return text as the number or truth value that an annotation asks for, anything else as it is.
+
+    Raises `ValueError` in words where the text is none.
+    """
+    kind = _type_name(annotation)
+    if not isinstance(value, str) or kind == "str" or "str" in str(annotation):
+        return value
+    return _CONVERTERS[kind](value.strip())
+
+
 def _string(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"must be text, not {type(value).__name__}")

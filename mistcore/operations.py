@@ -108,21 +108,33 @@ def options_of(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter] 
     return {name: value for name, value in parameters.items() if value.kind is value.KEYWORD_ONLY}
 
 
-def check_options(provider: Provider, operation: str, options: Mapping[str, Any]) -> None:
-    """Raise `InvalidFields` naming every missing and every unknown option of this operation at once."""
-    from mistcore.credentials import nearest
+def checked_options(provider: Provider, operation: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of an operation, text converted to numbers and truth values where those are declared.
+
+    Raises:
+        InvalidFields: naming every missing, unknown and malformed option at once.
+
+    """
+    from mistcore.credentials import convert_text, nearest
 
     known = options_of(getattr(provider, operation))
     if known is None:
-        return
+        return dict(options)
+    checked: dict[str, Any] = {}
     problems: dict[str, str] = {}
-    for name in options:
+    for name, value in options.items():
         if name not in known:
             close = nearest(name, known)
             problems[name] = f"not taken by {provider.title}" + (f", did you mean {close[0]}?" if close else "")
+            continue
+        try:
+            checked[name] = convert_text(value, known[name].annotation)
+        except ValueError as error:
+            problems[name] = str(error)
     for name, parameter in known.items():
         if parameter.default is parameter.empty and options.get(name) in (None, ""):
             problems[name] = "missing"
     if problems:
         taken = ", ".join(known) or "none"
         raise InvalidFields(problems, provider=provider.id, remedy=f"Options of this operation: {taken}.")
+    return checked

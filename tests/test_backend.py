@@ -73,7 +73,14 @@ def test_creating_names_every_bad_option_at_once(backend) -> None:
     with pytest.raises(InvalidFields) as caught:
         backend.create_machine("new", imag="x", sizze="y")
     assert set(caught.value.problems) == {"image", "imag", "sizze"}
-    assert "image, size, tags" in caught.value.remedy
+    assert "image, size, cpus, public, tags" in caught.value.remedy
+
+
+def test_text_becomes_the_number_or_truth_value_that_an_option_asks_for(backend) -> None:
+    assert backend.create_machine("new", image="i", cpus="2", public="yes").name == "new"
+    with pytest.raises(InvalidFields) as caught:
+        backend.create_machine("new", cpus="many", public="maybe")
+    assert set(caught.value.problems) == {"image", "cpus", "public"}
 
 
 def test_the_catalog_and_what_is_not_offered(backend) -> None:

@@ -67,8 +67,16 @@ class Acme(Provider):
     def destroy_machine(self, machine_id: str) -> None: ...
 
     def create_machine(
-        self, name: str, *, image: str, size: str = "small", tags: dict[str, str] | None = None
+        self,
+        name: str,
+        *,
+        image: str,
+        size: str = "small",
+        cpus: int = 1,
+        public: bool = False,
+        tags: dict[str, str] | None = None,
     ) -> Machine:
+        assert (type(cpus), type(public)) == (int, bool)
         return Machine("m-3001", name, "pending", image=image, size=size, tags=tags or {})
 
     def list_sizes(self) -> Iterable[Size]:
