@@ -12,7 +12,6 @@ from docker.utils.ports import build_port_bindings
 from mistcore.errors import InvalidFields, Rejected
 from mistcore_providers._docker_engine import Engine
 
-_WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _POLICIES = ("", "no", "always", "unless-stopped", "on-failure")
 
 
@@ -34,8 +33,6 @@ class Creation:
         volumes: Iterable[str] | str,
         restart: str,
         tags: Mapping[str, str] | None,
-        pull: bool | str,
-        start: bool | str,
     ) -> None:
         self._problems: dict[str, str] = {}
         self.command: list[str] = self._read("command", _words, command, [])
@@ -43,8 +40,6 @@ class Creation:
         self.ports: dict[str, Any] = self._read("ports", _ports, ports, {})
         self.volumes = _several(volumes)
         self.restart: dict[str, Any] = self._read("restart", _policy, restart, {})
-        self.pull: bool = self._read("pull", _flag, pull, False)
-        self.start: bool = self._read("start", _flag, start, True)
         self.network = network
         self.tags = {key: str(value) for key, value in (tags or {}).items()}
         if self._problems:
@@ -76,7 +71,7 @@ class Creation:
 def fetch_image(engine: Engine, image: str) -> None:
     """Have the engine fetch an image from its registry.
 
-    The engine tells of its progress all the while: each wait for news is bounded, and the whole by the deadline.
+    That may take a quarter of an hour at the most, or as long as the deadline in force allows.
 
     Raises:
         Rejected: (reason "pull") there is none of that name, or the registry does not give it to this user.
@@ -84,7 +79,6 @@ def fetch_image(engine: Engine, image: str) -> None:
     """
     try:
         for event in engine.pull(image, stream=True, decode=True):
-            _ = engine.timeout  # raises past the deadline
             if event.get("error"):
                 raise Rejected(f"the engine cannot fetch {image}: {event['error']}", reason="pull")
     except APIError as error:
@@ -127,14 +121,6 @@ def _policy(restart: str) -> dict[str, Any]:
     if policy not in _POLICIES or (times and not times.isdigit()):
         raise ValueError("must be no, always, unless-stopped, on-failure or on-failure:5")
     return {"Name": policy, "MaximumRetryCount": int(times or 0)} if policy else {}
-
-
-def _flag(value: bool | str) -> bool:
-    if isinstance(value, bool):
-        return value
-    if value.lower() not in _WORDS:
-        raise ValueError("must be true or false")
-    return _WORDS[value.lower()]
 
 
 def _several(values: Iterable[str] | str, separator: str = ",") -> list[str]:

@@ -216,18 +216,16 @@ class Docker(Provider):
             volumes=volumes,
             restart=restart,
             tags=tags,
-            pull=pull,
-            start=start,
         )
         engine = self._engine()
         try:
             made = engine.create_container(image, name=name or None, **creation.arguments(engine))
         except ImageNotFound:
-            if not creation.pull:
+            if not pull:
                 raise
             fetch_image(engine, image)
             made = engine.create_container(image, name=name or None, **creation.arguments(engine))
-        if creation.start:
+        if start:
             try:
                 engine.start(made["Id"])
             except Exception:

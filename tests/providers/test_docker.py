@@ -15,11 +15,13 @@ from fakes.docker import DockerProxy, FakeRegistry
 from peers.docker_engine import DockerEngine
 
 from mistcore import (
+    BackendManager,
     InvalidFields,
     Machine,
     MachineNotFound,
     MachineState,
     MissingDependency,
+    NotSupported,
     Rejected,
     Unreachable,
 )
@@ -119,6 +121,30 @@ def test_a_container_that_never_ran_is_stopped_and_can_be_started(docker: Docker
     assert only(docker).state is MachineState.RUNNING
 
 
+def test_behind_a_manager(clean_engine: DockerEngine) -> None:
+    client = BackendManager()
+    backend = client.add_backend(provider="docker", title="Docker", docker_host=f"unix://{clean_engine.socket}")
+    assert (backend.provider, backend.info["credentials"]) == (
+        "docker",
+        {"docker_host": f"unix://{clean_engine.socket}"},
+    )
+    made = backend.create_machine(  # options as the command line hands them on
+        "web", image=clean_engine.image, command="sleep 1000", network="none", start="no", pull="false"
+    )
+    assert made.actions == ("start", "rename", "destroy")
+    made.start()
+    assert made.wait_for("running", timeout=10).actions == ("stop", "reboot", "pause", "rename", "destroy")
+    (found,) = client.machines(search="WEB")
+    found.pause()
+    assert found.refresh().actions == ("stop", "resume", "rename", "destroy")
+    with pytest.raises(InvalidFields, match="start: must be true or false"):
+        backend.create_machine("other", image=clean_engine.image, start="perhaps")
+    with pytest.raises(NotSupported):
+        backend.sizes()
+    found.destroy(force=True)
+    assert backend.machines() == []
+
+
 def test_addresses_and_ports(docker: Docker, clean_engine: DockerEngine) -> None:
     from docker.types import IPAMConfig, IPAMPool
 
@@ -167,7 +193,7 @@ def test_what_a_container_is_created_with(docker: Docker, clean_engine: DockerEn
         ports="8080:80,127.0.0.1:53:53/udp",
         volumes=["/etc:/host-etc:ro"],
         restart="on-failure:3",
-        start="false",  # as the command line hands it on
+        start=False,
     )
     api = clean_engine.api()
     raw = api.inspect_container(made.id)
@@ -184,10 +210,8 @@ def test_what_a_container_is_created_with(docker: Docker, clean_engine: DockerEn
 
 def test_every_option_that_cannot_be_read_is_named(docker: Docker) -> None:
     with pytest.raises(InvalidFields) as caught:
-        docker.create_machine(
-            "x", image="x", command="'", ports="a:b", environment=["A"], restart="sometimes", pull="perhaps"
-        )
-    assert set(caught.value.problems) == {"command", "ports", "environment", "restart", "pull"}
+        docker.create_machine("x", image="x", command="'", ports="a:b", environment=["A"], restart="sometimes")
+    assert set(caught.value.problems) == {"command", "ports", "environment", "restart"}
 
 
 def test_a_missing_image_says_how_to_get_it(docker: Docker) -> None:
