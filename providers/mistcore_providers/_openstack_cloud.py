@@ -18,6 +18,7 @@ from keystoneauth1 import exceptions
 from keystoneauth1.access import AccessInfo
 from keystoneauth1.session import Session
 
+from mistcore.deadline import remaining
 from mistcore.errors import MistError, NotSupported, ProviderError, UnknownRegion
 from mistcore.http.transport import Broken, Transport
 from mistcore_providers._openstack_errors import message_in, unreadable
@@ -26,6 +27,8 @@ from mistcore_providers._openstack_errors import message_in, unreadable
 LISTING_VERSION = "2.69"
 _NAMES_PER_REQUEST = 50
 _NAMES_LAST = 600.0
+_RESTARTS = 5
+_PAUSE = 0.2
 _LONGEST_ANSWER = 256 * 2**20
 _KINDS = {"compute": "compute (Nova)", "image": "image (Glance)", "network": "network (Neutron)"}
 
@@ -249,9 +252,12 @@ class Cloud:
         """Yield the pages of a list, following each page's marker.
 
         Only the marker is taken from the link to the next page: behind a proxy its address is often wrong. When the
-        row that a page ended with has been deleted meanwhile, the list is read anew, without the rows given already.
+        row that a page ended with has gone meanwhile, or Nova is just moving it (a new server goes from its queue to a
+        cell, and a page may lead back to itself), the list is read anew, without the rows given already.
         """
-        marker, seen, restarts = "", set[Any](), 3
+        marker, restarts = "", _RESTARTS
+        markers: set[str] = set()
+        seen: set[Any] = set()
         while True:
             asked = {**params, "marker": marker} if marker else params
             try:
@@ -260,6 +266,7 @@ class Cloud:
                 if not marker or not restarts or "marker" not in message_in(error.response).lower():
                     raise
                 marker, restarts = "", restarts - 1
+                markers.clear()
                 continue
             rows = body.get(key)
             if not isinstance(rows, list):
@@ -271,9 +278,15 @@ class Cloud:
             yield fresh
             if not following or not rows:
                 return
-            if following == marker:
-                raise ProviderError(f"the pages of {path} go in circles", reason="paging")
+            if following in markers:
+                if not restarts:
+                    raise ProviderError(f"the pages of {path} go in circles", reason="paging")
+                restarts -= 1
+                following = ""
+                markers.clear()
+                time.sleep(remaining(_PAUSE))
             marker = following
+            markers.add(marker)
 
     # -- names --------------------------------------------------------------------------------------------------------
 

@@ -355,6 +355,17 @@ def test_pages_that_go_in_circles_end(service: FakeOpenStack, account: Openstack
     assert caught.value.reason == "paging"
 
 
+def test_a_page_that_leads_back_to_itself_once_is_asked_for_again(service: FakeOpenStack, account: Openstack) -> None:
+    service.servers = [{"id": f"s{number}", "status": "ACTIVE", "flavor": embedded()} for number in range(6)]
+    service.page = 2
+    again = {"servers": [{"id": "s1"}], "servers_links": [{"rel": "next", "href": "http://x/?marker=s1"}]}
+    service.fault(json_response(again), where=lambda request: request.query.get("marker") == "s1")
+    assert [machine.id for machine in account.list_machines()] == [f"s{number}" for number in range(6)]
+    gone = json_response({"badRequest": {"code": 400, "message": "marker [s3] not found"}}, status=400)
+    service.fault(gone, where=lambda request: request.query.get("marker") == "s3")
+    assert [machine.id for machine in account.list_machines()] == [f"s{number}" for number in range(6)]
+
+
 def test_image_and_network_addresses_with_version_and_project(service: FakeOpenStack, account: Openstack) -> None:
     service.images = [{"id": "1", "name": "one"}]
     for version in ("v2.0", "v3"):
