@@ -1,0 +1,396 @@
+"""VMware Cloud Director, and vCloud Director before it.
+
+Facts are from VMware's schemas of the API (github.com/vmware/vcd-api-schemas) and from its own client (pyvcloud).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from mistcore import (
+    Account,
+    Image,
+    InvalidFields,
+    Location,
+    Machine,
+    MachineState,
+    MistError,
+    Network,
+    NotSupported,
+    PermissionDenied,
+    Provider,
+    Size,
+    credential,
+    secret,
+)
+from mistcore.parallel import in_parallel
+from mistcore_providers._rest import log
+from mistcore_providers._vcloud_actions import NewMachine, Vms
+from mistcore_providers._vcloud_data import (
+    address_rows,
+    href_id,
+    image_of,
+    location_of,
+    machine_of,
+    network_of,
+    number,
+    record_of,
+    rows,
+    size_of,
+    sort_addresses,
+    state_of,
+)
+from mistcore_providers._vcloud_session import Login, VcloudSession
+
+_PAGE = 128  # the most that the service gives at a time
+#: The operations that a right allows, by the name of the right; listing needs none but to see the machine.
+_RIGHTS = {
+    "vApp: Power Operations": ("start_machine", "stop_machine", "reboot_machine", "suspend_machine", "resume_machine"),
+    "vApp: Delete": ("destroy_machine",),
+    "vApp: Edit VM Properties": ("rename_machine",),
+    "vApp: Create / Reconfigure": ("create_machine",),
+}
+_READING = (
+    "check", "list_machines", "get_machine", "list_sizes", "list_images", "list_locations", "list_networks",
+)  # fmt: skip
+
+
+class Vcloud(Provider):
+    """The virtual machines of an organisation at a VMware Cloud Director, from vCloud Director 5.1 on.
+
+    The version of the API is agreed on at each login. The organisation "System" is that of the installation's own
+    administrators, who see the machines of all. A machine's id is its UUID; its `region` is its virtual data centre,
+    and its `size` is "2x4096": virtual CPUs and MiB. A suspended or stopped machine keeps its place in its vApp.
+    """
+
+    title = "VMware vCloud"
+    extra = "vcloud"
+
+    host: str = credential(
+        "Host",
+        help="Name or address of the Cloud Director, with or without https://, port and path.",
+        example="vcd.example.com",
+        address=True,
+    )
+    organization: str = credential(
+        "Organization", help="The organisation's short name, as in /tenant/NAME of the web pages' address."
+    )
+    username: str = credential("User name", default="", help="The user's name within the organisation.")
+    password: str = secret("Password", default="", help="The user's password.")
+    api_token: str = secret(
+        "API token",
+        default="",
+        help="Instead of user name and password: User preferences → API tokens → New (Cloud Director 10.3.1 or newer).",
+    )
+    ca_cert: str = credential(
+        "CA certificate",
+        default="",
+        help="The certificate to trust, its file or text, where the service's is signed by itself or by your own CA.",
+        file=True,
+    )
+    verify: bool = credential("Verify the server", default=True, help="Check the server's certificate. Leave it on.")
+
+    def problems(self) -> Mapping[str, str]:
+        """Return what is wrong with the fields taken together."""
+        if self.api_token:
+            if self.username or self.password:
+                return {"api_token": "give this, or username and password, not both"}
+            return {}
+        return {
+            name: f"missing ({label}); or give api_token"
+            for name, label in (("username", "User name"), ("password", "Password"))
+            if not getattr(self, name)
+        }
+
+    def check(self) -> Account:
+        """Log in, and ask for one machine.
+
+        Returns:
+            the user, with the organisation, the roles, the version of the API and the number of machines. The
+            permissions are those of the user's role, where it may read that.
+
+        Raises:
+            AuthenticationFailed, PermissionDenied, Unreachable, RateLimited, ProviderError: (reason "not_vcloud")
+                there is something else at this address.
+
+        """
+        found = self._session.session
+        query = {"type": self._kind("vm"), "format": "records", "page": 1, "pageSize": 1}
+        first = self._session.get("api/query", params={**query, "filter": "isVAppTemplate==false"})
+        user, organization = found.get("user") or {}, found.get("org") or {}
+        name = str(user.get("name") or self.username)
+        details = {
+            "organization": organization.get("name") or self.organization,
+            "roles": [str(role) for role in rows(found.get("roles"))],
+            "api_version": self._session.version,
+            "machines": number(first.get("total")),
+        }
+        return Account(
+            id=str(user.get("id") or f"{name}@{self.organization}"),
+            name=f"{name}@{details['organization']}",
+            details={name: value for name, value in details.items() if value not in (None, [], "")},
+            permissions=self._permissions(found),
+            warnings=self._session.warnings,
+        )
+
+    def list_machines(self) -> Iterator[Machine]:
+        """Yield every machine, templates left out. Raises as `check` does.
+
+        A record without an address costs one request more for its whole vApp.
+        """
+        bare: list[Machine] = []
+        for machine in self._query("vm", _machine, filter="isVAppTemplate==false"):
+            if machine is None:
+                continue
+            addresses = machine.public_ips or machine.private_ips
+            running = machine.state in (MachineState.RUNNING, MachineState.REBOOTING, MachineState.STARTING)
+            if running and not addresses and machine.extra.get("vapp_id"):
+                bare.append(machine)
+            else:
+                yield machine
+        yield from self._completed(bare)
+
+    def get_machine(self, machine_id: str) -> Machine:
+        """Return one machine, with the addresses of all its networks."""
+        vm_id = self._vm_id(machine_id)
+        vm = self._vms.get(vm_id, self.machine_not_found(machine_id))
+        record = record_of(vm)
+        name = str(vm.get("name") or "")
+        if re.fullmatch(r"[\w.-]+", name, re.ASCII):  # how others are escaped in a filter differs between versions
+            for found in self._query("vm", dict, filter=f"isVAppTemplate==false;name=={name}"):
+                if href_id(found.get("href")) == vm_id:
+                    record = found
+        machine = machine_of(record, address_rows(vm))
+        if machine.state is MachineState.UNKNOWN:
+            return _with(machine, state=state_of(vm.get("status")))
+        return machine
+
+    def start_machine(self, machine_id: str) -> None:
+        """Power a machine on, and wait until that is done."""
+        self._act(machine_id, "power/action/powerOn")
+
+    def stop_machine(self, machine_id: str, *, force: bool = False) -> None:
+        """Ask a machine's system to shut down, or with `force` cut its power; wait until that is done.
+
+        Raises:
+            Rejected: (reason "tools") VMware Tools do not run in it, so that it cannot be asked.
+
+        """
+        if force:
+            self._vms.undeploy(self._vm_id(machine_id), self.machine_not_found(machine_id))
+        else:
+            self._act(machine_id, "power/action/shutdown")
+
+    def reboot_machine(self, machine_id: str, *, force: bool = False) -> None:
+        """Ask a machine's system to reboot, or with `force` reset it; wait until that is done."""
+        self._act(machine_id, "power/action/reset" if force else "power/action/reboot")
+
+    def suspend_machine(self, machine_id: str) -> None:
+        """Save a machine's memory to disk and stop it."""
+        self._act(machine_id, "power/action/suspend")
+
+    def resume_machine(self, machine_id: str) -> None:
+        """Let a suspended machine go on."""
+        self._act(machine_id, "power/action/powerOn")
+
+    def rename_machine(self, machine_id: str, name: str) -> None:
+        """Give a machine another name; its host name stays."""
+        if not name.strip():
+            raise InvalidFields({"name": "missing"}, provider=self.id)
+        self._vms.rename(self._vm_id(machine_id), name, self.machine_not_found(machine_id))
+
+    def destroy_machine(self, machine_id: str, *, force: bool = False) -> None:
+        """Delete a machine with its disks, and its vApp if that was made for it alone.
+
+        Args:
+            force: do it although it runs, by cutting its power first.
+
+        Raises:
+            MachineNotFound, Rejected: (reason "state") it runs.
+
+        """
+        self._vms.destroy(self._vm_id(machine_id), self.machine_not_found(machine_id), force=force)
+
+    def create_machine(
+        self,
+        name: str,
+        *,
+        image: str,
+        location: str = "",
+        size: str = "",
+        network: str = "",
+        user_data: str = "",
+        start: bool = True,
+    ) -> Machine:
+        """Create a machine from a catalogue's template, in a vApp of the same name, and wait until it is there.
+
+        Args:
+            image: a template's id or name. location: a virtual data centre's id or name, needed if there are several.
+            size: a sizing policy's id or name; by default what the template says.
+            network: a network's id or name; by default what the template says.
+            user_data: the script that guest customisation runs (a shell script, or a batch file on Windows).
+            start: power it on.
+
+        Raises:
+            InvalidFields: one of them is not there, or several have the name.
+            Rejected: (reason "exists", "quota" …) what the service says.
+
+        """
+        if not name.strip():
+            raise InvalidFields({"name": "missing"}, provider=self.id)
+        wanted = NewMachine(
+            name=name,
+            template=self._find("image", image, self.list_images()),
+            vdc=self._vdc(location),
+            network=self._find("network", network, self.list_networks()) if network else "",
+            policy=self._find("size", size, self.list_sizes()) if size else "",
+            script=user_data,
+            start=start,
+        )
+        missing = InvalidFields({"image": f"the template {image!r} is gone"}, provider=self.id)
+        return self.get_machine(self._vms.create(wanted, missing))
+
+    def list_sizes(self) -> Iterator[Size]:
+        """Yield the sizing policies (Cloud Director 10.0 or newer)."""
+        if not self._session.has_cloud_api:
+            raise NotSupported("this version of vCloud Director has no sizing policies", provider=self.id)
+        return self._cloud_api("cloudapi/2.0.0/vdcComputePolicies", size_of, {"filter": "isSizingOnly==true"})
+
+    def list_images(self, search: str = "") -> Iterator[Image]:
+        """Yield the templates of all catalogues; `search` is a part of the name, whatever the case."""
+        for image in self._query("vAppTemplate", image_of):
+            if search.lower() in image.name.lower():
+                yield image
+
+    def list_locations(self) -> Iterator[Location]:
+        """Yield the virtual data centres."""
+        return self._query("orgVdc", location_of)
+
+    def list_networks(self) -> Iterator[Network]:
+        """Yield the networks of the organisation's virtual data centres."""
+        if self._session.has_cloud_api:
+            return self._cloud_api("cloudapi/1.0.0/orgVdcNetworks", network_of, {})
+        return self._query("orgVdcNetwork", network_of)
+
+    def close(self) -> None:
+        """Log out, and close the connections."""
+        session = self.__dict__.pop("_kept_session", None)
+        if session is not None:
+            session.close()
+
+    # -- how it is done -----------------------------------------------------------------------------------------------
+
+    @property
+    def _session(self) -> VcloudSession:
+        kept = self.__dict__.get("_kept_session")
+        if kept is None:
+            login = Login(self.organization, self.username, self.password, self.api_token)
+            new = VcloudSession(
+                self.host, login, timeout=lambda: self.timeout, verify=self.verify, ca_cert=self.ca_cert
+            )
+            kept = self.__dict__.setdefault("_kept_session", new)
+        session: VcloudSession = kept
+        return session
+
+    @property
+    def _vms(self) -> Vms:
+        return Vms(self._session)
+
+    def _kind(self, kind: str) -> str:
+        """Return a query's type; the installation's administrators have their own, which sees all organisations."""
+        if self.organization.lower() != "system" or kind == "orgVdcNetwork":
+            return kind
+        return {"vm": "adminVM"}.get(kind, f"admin{kind[0].upper()}{kind[1:]}")
+
+    def _query(self, kind: str, each: Any, **params: str) -> Iterator[Any]:
+        return self._session.pages(
+            "api/query",
+            items="record",
+            params={"type": self._kind(kind), "format": "records", "sortAsc": "name", **params},
+            per_page="pageSize",
+            size=_PAGE,
+            total=lambda body: int(body.get("total") or 0),
+            each=each,
+            key="href",
+        )
+
+    def _cloud_api(self, path: str, each: Any, params: Mapping[str, str]) -> Iterator[Any]:
+        return self._session.pages(
+            path, items="values", params=params, per_page="pageSize", size=_PAGE, total="resultTotal", each=each
+        )
+
+    def _completed(self, machines: list[Machine]) -> Iterator[Machine]:
+        """Yield the machines with the addresses that their vApps know."""
+        vapps = list(dict.fromkeys(machine.extra["vapp_id"] for machine in machines))
+        addresses: dict[str, list[str]] = {}
+        for found in in_parallel(self._vms.addresses_of_vapp, vapps):
+            addresses |= found
+        for machine in machines:
+            public, private = sort_addresses(addresses.get(machine.id, ()))
+            yield _with(machine, public_ips=public, private_ips=private)
+
+    def _permissions(self, session: Mapping[str, Any]) -> Iterable[str] | None:
+        """Return the operations that the user's roles allow, or None where the user may not read these."""
+        roles = [str(role.get("id")) for role in rows(session.get("roleRefs")) if isinstance(role, Mapping)]
+        if not roles:
+            return None
+        names: set[str] = set()
+        try:
+            for role in roles:
+                rights = self._cloud_api(f"cloudapi/1.0.0/roles/{role}/rights", dict, {})
+                names |= {str(right.get("name")) for right in rights}
+        except MistError as error:
+            if not isinstance(error, PermissionDenied):
+                log.debug("the rights of role cannot be read: %s", type(error).__name__)
+            return None
+        allowed = {operation for right, operations in _RIGHTS.items() if right in names for operation in operations}
+        return allowed | set(_READING)
+
+    def _vm_id(self, machine_id: str) -> str:
+        vm_id = href_id(machine_id)
+        if not vm_id or vm_id != machine_id.lower().removeprefix("urn:vcloud:vm:").removeprefix("vm-"):
+            raise self.machine_not_found(machine_id)
+        return vm_id
+
+    def _act(self, machine_id: str, action: str) -> None:
+        self._vms.act(self._vm_id(machine_id), action, self.machine_not_found(machine_id))
+
+    def _vdc(self, location: str) -> str:
+        locations = list(self.list_locations())
+        if not location and len(locations) == 1:
+            return locations[0].id
+        if not location:
+            names = ", ".join(one.name for one in locations) or "none"
+            raise InvalidFields({"location": f"missing, one of {names}"}, provider=self.id)
+        return self._find("location", location, locations)
+
+    def _find(self, field: str, wanted: str, things: Iterable[Any]) -> str:
+        """Return the id of the thing that has this id or name."""
+        named = []
+        for thing in things:
+            if wanted == thing.id:
+                return wanted
+            if wanted == thing.name:
+                named.append(str(thing.id))
+        if len(named) == 1:
+            return named[0]
+        problem = f"{len(named)} have the name {wanted!r}: {', '.join(named)}" if named else f"there is no {wanted!r}"
+        raise InvalidFields({field: problem}, provider=self.id)
+
+
+def _machine(record: Mapping[str, Any]) -> Machine | None:
+    """Return the machine of a record; one that cannot be read is left as id and name, or out when it has no id."""
+    try:
+        return machine_of(record)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        log.warning("a machine's record cannot be read: %s", type(error).__name__)
+        vm_id = href_id(record.get("href")) if isinstance(record, Mapping) else ""
+        return Machine(id=vm_id, name=str(record.get("name") or ""), extra={"unreadable": True}) if vm_id else None
+
+
+def _with(machine: Machine, **changes: Any) -> Machine:
+    import attrs
+
+    return attrs.evolve(machine, **changes)
