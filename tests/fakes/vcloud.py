@@ -1,0 +1,703 @@
+"""A stand-in of VMware Cloud Director: versions, logins, the query service in pages, machines, tasks; JSON and XML.
+
+What it says is in the words and forms of VMware's schemas; pyvcloud, VMware's own client, logs in, lists and
+powers machines on and off by it (tests/providers/test_vcloud.py). Task names are those of recorded tasks.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import re
+import time
+from typing import Any
+from urllib.parse import unquote
+from uuid import UUID, uuid5
+from xml.etree import ElementTree as ET
+
+import attrs
+from fakes.vcloud_xml import NS, OVF, VERSIONS_NS, element, to_json, to_xml
+
+from mistcore.testing.server import FakeService, Request, Response, json_response, route
+
+_SPACE = UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")
+_NUMERIC = {"POWERED_ON": 4, "POWERED_OFF": 8, "SUSPENDED": 3, "UNRESOLVED": 0, "FAILED_CREATION": -1}
+_TYPES = {
+    "vm": "VMRecord",
+    "adminVM": "AdminVMRecord",
+    "vAppTemplate": "VAppTemplateRecord",
+    "adminVAppTemplate": "AdminVAppTemplateRecord",
+    "orgVdc": "OrgVdcRecord",
+    "adminOrgVdc": "AdminVdcRecord",
+    "orgVdcNetwork": "OrgVdcNetworkRecord",
+    "organization": "OrgRecord",
+}
+#: action: (the task's name, states it is allowed in, state afterwards, deployed afterwards)
+_ACTIONS = {
+    "powerOn": ("vappPowerOn", {"POWERED_OFF", "SUSPENDED"}, "POWERED_ON", True),
+    "powerOff": ("vappPowerOff", {"POWERED_ON", "SUSPENDED"}, "POWERED_OFF", True),
+    "shutdown": ("vappShutdownGuest", {"POWERED_ON"}, "POWERED_OFF", True),
+    "reboot": ("vappRebootGuest", {"POWERED_ON"}, "POWERED_ON", True),
+    "reset": ("vappReset", {"POWERED_ON"}, "POWERED_ON", True),
+    "suspend": ("vappSuspend", {"POWERED_ON"}, "SUSPENDED", True),
+}
+
+
+def uuid_of(*words: object) -> str:
+    return str(uuid5(_SPACE, "/".join(map(str, words))))
+
+
+@attrs.define
+class Vm:
+    id: str
+    name: str
+    vapp: str
+    status: str = "POWERED_OFF"
+    deployed: bool = False
+    cpus: int = 1
+    memory: int = 1024
+    os: str = "Debian GNU/Linux 12 (64-bit)"
+    ips: list[str] = attrs.field(factory=list)
+    ip_in_record: bool = True
+    tools: bool = True
+    vdc: str = ""
+    catalog: str = ""
+    template: bool = False
+    task: str = ""
+    script: str = ""
+    policy: str = ""
+    network: str = ""
+    computer_name: str = ""
+
+
+@attrs.define
+class Task:
+    id: str
+    name: str
+    finish: Any
+    due: float
+    status: str = "running"
+    error: tuple[str, str] | None = None
+    vm: Vm | None = None
+
+
+class FakeVcloud(FakeService):
+    """One installation with the organisation Acme: user "jane", password "s3cret", API token "api-token-1".
+
+    Attributes:
+        versions: (version, deprecated) as listed. json_since: JSON below /api from this version on.
+        cloud_login: whether there is a cloud API. vcfa: API tokens are traded below /tm/oauth.
+        task_seconds: how long a task takes. session_seconds: how long a session lasts.
+        forbidden: types of queries that the user may not make.
+    """
+
+    def __init__(
+        self,
+        *,
+        versions: tuple[tuple[str, bool], ...] = (("35.2", True), ("36.0", False), ("37.3", False), ("38.1", False)),
+        json_since: float = 30,
+        cloud_login: bool = True,
+        vcfa: bool = False,
+        task_seconds: float = 0.0,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.versions = versions
+        self.json_since = json_since
+        self.cloud_login = cloud_login
+        self.vcfa = vcfa
+        self.task_seconds = task_seconds
+        self.page_limit = 128
+        self.users = {("jane", "acme"): "s3cret", ("admin", "system"): "pr0vider"}
+        self.api_tokens = {"api-token-1": ("jane", "acme")}
+        self.sessions: dict[str, dict[str, str]] = {}
+        self.rights: list[str] | None = ["vApp: Power Operations", "vApp: Delete", "Organization vDC: View"]
+        self.forbidden: set[str] = set()
+        self.vms: dict[str, Vm] = {}
+        self.vapps: dict[str, str] = {}
+        self.templates: dict[str, tuple[str, list[str]]] = {}
+        self.vdcs = {uuid_of("vdc", "east"): "east"}
+        self.networks = {uuid_of("net", "lan"): ("lan", "10.1.0.1", 24)}
+        self.policies = {f"urn:vcloud:vdcComputePolicy:{uuid_of('policy', 'small')}": ("small", 2, 4096)}
+        self.tasks: dict[str, Task] = {}
+        self._ids = itertools.count(1)
+
+    # -- filling it ---------------------------------------------------------------------------------------------------
+
+    def add_vm(self, name: str, *, vapp: str = "", **fields: Any) -> Vm:
+        number = next(self._ids)
+        vapp_id = uuid_of("vapp", vapp or name)
+        self.vapps.setdefault(vapp_id, vapp or name)
+        fields.setdefault("vdc", next(iter(self.vdcs)))
+        vm = Vm(id=uuid_of("vm", number), name=name, vapp=vapp_id, **fields)
+        if vm.status == "POWERED_ON":
+            vm.deployed = True
+        self.vms[vm.id] = vm
+        return vm
+
+    def add_template(self, name: str, catalog: str = "Linux", machines: int = 1) -> str:
+        template_id = uuid_of("template", catalog, name)
+        vms = [
+            self.add_vm(f"{name}-{n}", vapp=f"template {name}", template=True, catalog=catalog) for n in range(machines)
+        ]
+        self.templates[template_id] = (name, [vm.id for vm in vms])
+        return template_id
+
+    # -- what every request goes through ------------------------------------------------------------------------------
+
+    def authorize(self, request: Request) -> Response | None:
+        self._settle()
+        if request.path == "/api/versions":
+            return None
+        version = self._version(request)
+        if version not in [known for known, _ in self.versions]:
+            return self._problem(
+                request, 406, "NOT_ACCEPTABLE", f"The version {version} is not supported by this cell."
+            )
+        wants_json = "json" in (request.headers.get("Accept") or "")
+        if request.path.startswith("/api/") and wants_json and float(version) < self.json_since:
+            return self._problem(request, 406, "NOT_ACCEPTABLE", "The requested media type is not available.")
+        if request.method == "POST" and re.search(r"/sessions(/provider)?$|/token$", request.path):
+            return None
+        if self._session(request) is None:
+            return self._problem(request, 401, "ACCESS_TO_RESOURCE_IS_FORBIDDEN", "This operation is denied.")
+        return None
+
+    def not_found(self, request: Request) -> Response:
+        return self._problem(request, 404, "RESOURCE_NOT_FOUND", f"There is nothing at {request.path}.")
+
+    def _token(self, request: Request) -> str:
+        bearer = request.headers.get("Authorization") or ""
+        if bearer.startswith("Bearer "):
+            return bearer.removeprefix("Bearer ")
+        return request.headers.get("x-vcloud-authorization") or ""
+
+    def _session(self, request: Request) -> dict[str, str] | None:
+        return self.sessions.get(self._token(request))
+
+    def _version(self, request: Request) -> str:
+        match = re.search(r"version=([\w.-]+)", request.headers.get("Accept") or "")
+        return match[1] if match else ""
+
+    def _respond(
+        self, request: Request, root: ET.Element, status: int = 200, headers: dict[str, str] | None = None
+    ) -> Response:
+        if "json" in (request.headers.get("Accept") or ""):
+            return Response(
+                status, to_json(root), {"Content-Type": "application/vnd.vmware.vcloud.x+json", **(headers or {})}
+            )
+        return Response(
+            status, to_xml(root), {"Content-Type": "application/vnd.vmware.vcloud.x+xml", **(headers or {})}
+        )
+
+    def _problem(self, request: Request, status: int, code: str, message: str) -> Response:
+        if request.path.startswith("/cloudapi"):
+            return json_response(
+                {"minorErrorCode": code, "message": f"[ {uuid_of(code)} ] {message}", "stackTrace": None}, status
+            )
+        return self._respond(
+            request, element("Error", majorErrorCode=status, minorErrorCode=code, message=message), status
+        )
+
+    # -- versions and logins ------------------------------------------------------------------------------------------
+
+    @route("GET", "/api/versions")
+    def list_versions(self, request: Request) -> Response:
+        infos = [
+            element(
+                "VersionInfo",
+                element("Version", version, ns=VERSIONS_NS),
+                element("LoginUrl", f"{self.url}/api/sessions", ns=VERSIONS_NS),
+                ns=VERSIONS_NS,
+                deprecated=str(deprecated).lower(),
+            )
+            for version, deprecated in self.versions
+        ]
+        alpha = element(
+            "AlphaVersion", element("Version", "99.0.0-alpha-1", ns=VERSIONS_NS), ns=VERSIONS_NS, deprecated="false"
+        )
+        root = element("SupportedVersions", *infos, alpha, ns=VERSIONS_NS)
+        return Response(200, to_xml(root), {"Content-Type": "text/xml"})
+
+    def _log_in(self, request: Request) -> tuple[str, str, str] | None:
+        """Return user, organisation and a new token, or None for wrong credentials."""
+        kind, _, value = (request.headers.get("Authorization") or "").partition(" ")
+        if kind != "Basic":
+            return None
+        pair, _, password = base64.b64decode(value).decode().partition(":")
+        user, _, org = pair.rpartition("@")
+        if self.users.get((user, org.lower())) != password:
+            return None
+        return user, org.lower(), self._new_session(user, org.lower())
+
+    def _new_session(self, user: str, org: str) -> str:
+        token = f"token-{next(self._ids)}"
+        self.sessions[token] = {"id": f"urn:vcloud:session:{uuid_of(token)}", "user": user, "org": org}
+        return token
+
+    def _session_json(self, session: dict[str, str]) -> dict[str, Any]:
+        role = {"name": "vApp User", "id": f"urn:vcloud:role:{uuid_of('role')}"}
+        return {
+            "id": session["id"],
+            "user": {"name": session["user"], "id": f"urn:vcloud:user:{uuid_of('user', session['user'])}"},
+            "org": {"name": session["org"].title(), "id": f"urn:vcloud:org:{uuid_of('org', session['org'])}"},
+            "roles": [role["name"]],
+            "roleRefs": [role],
+            "sessionIdleTimeoutMinutes": 30,
+        }
+
+    @route("POST", "/cloudapi/1.0.0/sessions")
+    def cloud_login_tenant(self, request: Request) -> Response:
+        return self._cloud_login(request, provider=False)
+
+    @route("POST", "/cloudapi/1.0.0/sessions/provider")
+    def cloud_login_provider(self, request: Request) -> Response:
+        return self._cloud_login(request, provider=True)
+
+    def _cloud_login(self, request: Request, *, provider: bool) -> Response:
+        if not self.cloud_login:
+            return self.not_found(request)
+        found = self._log_in(request)
+        if found is None or (found[1] == "system") != provider:
+            return self._problem(
+                request, 401, "UNAUTHORIZED", "Invalid credentials: the user name or password is wrong."
+            )
+        headers = {"X-VMWARE-VCLOUD-ACCESS-TOKEN": found[2], "X-VMWARE-VCLOUD-TOKEN-TYPE": "Bearer"}
+        return json_response(self._session_json(self.sessions[found[2]]), headers=headers)
+
+    @route("GET", "/cloudapi/1.0.0/sessions/current")
+    def current_session(self, request: Request) -> Response:
+        return json_response(self._session_json(self.sessions[self._token(request)]))
+
+    @route("DELETE", "/cloudapi/1.0.0/sessions/{session_id}")
+    def cloud_logout(self, request: Request, session_id: str) -> Response:
+        for token, session in list(self.sessions.items()):
+            if session["id"] == session_id:
+                del self.sessions[token]
+                return Response(204)
+        return self.not_found(request)
+
+    @route("POST", "/oauth/tenant/{org}/token")
+    def trade_token(self, request: Request, org: str) -> Response:
+        return self.not_found(request) if self.vcfa else self._trade(request, org)
+
+    @route("POST", "/tm/oauth/tenant/{org}/token")
+    def trade_token_vcfa(self, request: Request, org: str) -> Response:
+        return self._trade(request, org) if self.vcfa else self.not_found(request)
+
+    def _trade(self, request: Request, org: str) -> Response:
+        form = request.form()
+        owner = self.api_tokens.get(form.get("refresh_token", ""))
+        if form.get("grant_type") != "refresh_token" or owner is None or owner[1] != org.lower():
+            words = {"error": "invalid_grant", "error_description": f"Invalid token {form.get('refresh_token')}"}
+            return json_response(words, 400)
+        return json_response(
+            {
+                "access_token": self._new_session(*owner),
+                "token_type": "Bearer",
+                "expires_in": 2592000,
+                "refresh_token": None,
+            }
+        )
+
+    @route("POST", "/api/sessions")
+    def old_login(self, request: Request) -> Response:
+        found = self._log_in(request)
+        if found is None:
+            return Response(401, b"", {"WWW-Authenticate": 'Basic realm="VMware vCloud"'})
+        return self._respond(
+            request, self._session_element(found[0], found[1]), headers={"x-vcloud-authorization": found[2]}
+        )
+
+    @route("GET", "/api/session")
+    def old_session(self, request: Request) -> Response:
+        session = self.sessions[self._token(request)]
+        return self._respond(request, self._session_element(session["user"], session["org"]))
+
+    @route("DELETE", "/api/session")
+    def old_logout(self, request: Request) -> Response:
+        self.sessions.pop(self._token(request), None)
+        return Response(204)
+
+    def _session_element(self, user: str, org: str) -> ET.Element:
+        kinds = {"orgList": "api/org", "query.queryList": "api/query", "org": f"api/org/{uuid_of('org', org)}"}
+        links = [
+            element(
+                "Link",
+                rel="down",
+                type=f"application/vnd.vmware.vcloud.{kind}+xml",
+                href=f"{self.url}/{path}",
+                name=org,
+            )
+            for kind, path in kinds.items()
+        ]
+        return element("Session", *links, user=user, org=org.title(), href=f"{self.url}/api/session")
+
+    @route("GET", "/cloudapi/1.0.0/roles/{role}/rights")
+    def list_rights(self, request: Request, role: str) -> Response:
+        if self.rights is None:
+            return self._problem(request, 403, "ACCESS_TO_RESOURCE_IS_FORBIDDEN", "[ROLE_VIEW] is needed.")
+        return self._values(
+            request, [{"id": f"urn:vcloud:right:{uuid_of(name)}", "name": name} for name in self.rights]
+        )
+
+    # -- lists --------------------------------------------------------------------------------------------------------
+
+    def _values(self, request: Request, values: list[Any]) -> Response:
+        page, size = int(request.query.get("page", 1)), min(int(request.query.get("pageSize", 25)), self.page_limit)
+        some = values[(page - 1) * size : page * size]
+        total = len(values)
+        return json_response(
+            {"resultTotal": total, "pageCount": -(-total // size), "page": page, "pageSize": size, "values": some}
+        )
+
+    @route("GET", "/cloudapi/2.0.0/vdcComputePolicies")
+    def list_policies(self, request: Request) -> Response:
+        values = [{"id": i, "name": n, "cpuCount": c, "memory": m} for i, (n, c, m) in self.policies.items()]
+        return self._values(request, values)
+
+    @route("GET", "/cloudapi/1.0.0/orgVdcNetworks")
+    def list_networks(self, request: Request) -> Response:
+        values = [
+            {
+                "id": f"urn:vcloud:network:{i}",
+                "name": name,
+                "networkType": "NAT_ROUTED",
+                "subnets": {"values": [{"gateway": gateway, "prefixLength": length}]},
+            }
+            for i, (name, gateway, length) in self.networks.items()
+        ]
+        return self._values(request, values)
+
+    @route("GET", "/api/query")
+    def query(self, request: Request) -> Response:
+        kind = request.query.get("type", "")
+        if not kind:
+            return self._respond(request, self._query_list())
+        if kind in self.forbidden or kind.startswith("admin") != (self._is_system(request) and kind != "orgVdcNetwork"):
+            words = f"Access to the query {kind} is forbidden."
+            return self._problem(request, 403, "ACCESS_TO_RESOURCE_IS_FORBIDDEN", words)
+        if kind not in _TYPES:
+            return self._problem(request, 400, "BAD_REQUEST", f"The query type {kind} is unknown.")
+        found = self._records(kind)
+        for condition in filter(None, re.split(r";|&&", unquote(request.query.get("filter", "")).strip("()"))):
+            name, _, value = condition.partition("==")
+            found = [one for one in found if str(one.get(name, "")) == value]
+        if "sortAsc" in request.query:
+            found.sort(key=lambda one: str(one.get(request.query["sortAsc"], "")))
+        page, size = int(request.query.get("page", 1)), min(int(request.query.get("pageSize", 25)), self.page_limit)
+        some = found[(page - 1) * size : page * size]
+        links = []
+        if page * size < len(found):
+            query = "&".join(f"{k}={v}" for k, v in {**request.query, "page": page + 1}.items())
+            links.append(
+                element(
+                    "Link",
+                    rel="nextPage",
+                    type="application/vnd.vmware.vcloud.query.records+xml",
+                    href=f"{self.url}/api/query?{query}",
+                )
+            )
+        root = element(
+            "QueryResultRecords",
+            *links,
+            *(element(_TYPES[kind], **one) for one in some),
+            name=kind,
+            page=page,
+            pageSize=size,
+            total=len(found),
+            href=f"{self.url}/api/query?type={kind}",
+        )
+        return self._respond(request, root)
+
+    def _query_list(self) -> ET.Element:
+        media = "application/vnd.vmware.vcloud.query.records+xml"
+        return element(
+            "QueryList",
+            *(
+                element(
+                    "Link", rel="down", type=media, name=kind, href=f"{self.url}/api/query?type={kind}&format=records"
+                )
+                for kind in _TYPES
+            ),
+        )
+
+    def _is_system(self, request: Request) -> bool:
+        session = self._session(request)
+        return session is not None and session["org"] == "system"
+
+    def _records(self, kind: str) -> list[dict[str, Any]]:
+        kind = kind.removeprefix("admin")
+        kind = kind[0].lower() + kind[1:] if not kind.startswith("VM") else "vm"
+        if kind == "vm":
+            return [self._vm_record(vm) for vm in list(self.vms.values())]
+        if kind == "vAppTemplate":
+            return [
+                {"href": f"{self.url}/api/vAppTemplate/vappTemplate-{i}", "name": name, "catalogName": "Linux",
+                 "status": "RESOLVED", "creationDate": "2024-03-01T10:00:00.000Z", "numberOfVMs": len(vms)}
+                for i, (name, vms) in self.templates.items()
+            ]  # fmt: skip
+        if kind == "orgVdc":
+            return [
+                {"href": f"{self.url}/api/vdc/{i}", "name": name, "isEnabled": "true"} for i, name in self.vdcs.items()
+            ]
+        if kind == "organization":
+            return [{"href": f"{self.url}/api/org/{uuid_of('org', 'acme')}", "name": "Acme"}]
+        return [
+            {
+                "href": f"{self.url}/api/admin/network/{i}",
+                "name": name,
+                "defaultGateway": gateway,
+                "netmask": "255.255.255.0",
+            }
+            for i, (name, gateway, _) in self.networks.items()
+        ]
+
+    def _vm_record(self, vm: Vm) -> dict[str, Any]:
+        ip = vm.ips[0] if vm.ips and vm.ip_in_record else None
+        record: dict[str, Any] = {
+            "href": f"{self.url}/api/{'vAppTemplate' if vm.template else 'vApp'}/vm-{vm.id}",
+            "name": vm.name,
+            "status": vm.status,
+            "numberOfCpus": vm.cpus,
+            "memoryMB": vm.memory,
+            "guestOs": vm.os,
+            "ipAddress": ip,
+            "isVAppTemplate": str(vm.template).lower(),
+            "isDeployed": str(vm.deployed).lower(),
+            "container": f"{self.url}/api/vApp/vapp-{vm.vapp}",
+            "containerName": self.vapps.get(vm.vapp, ""),
+            "vdc": f"{self.url}/api/vdc/{vm.vdc}",
+            "vdcName": self.vdcs.get(vm.vdc),
+            "catalogName": vm.catalog or None,
+            "networkName": vm.network or None,
+            "dateCreated": "2024-05-06T07:08:09.123Z",
+            "taskStatus": "running" if vm.task else "success",
+            "taskStatusName": vm.task or "vappDeploy",
+        }
+        return {name: value for name, value in record.items() if value is not None}
+
+    # -- entities -----------------------------------------------------------------------------------------------------
+
+    def _no_access(self, request: Request, what: str) -> Response:
+        words = f'No access to entity "{what}".'
+        return self._problem(request, 403, "ACCESS_TO_RESOURCE_IS_FORBIDDEN", words)
+
+    def _vm_element(self, vm: Vm) -> ET.Element:
+        base = f"{self.url}/api/vApp/vm-{vm.id}"
+        power = [
+            element("Link", rel=f"power:{action}", href=f"{base}/power/action/{action}")
+            for action, (_, allowed, _, _) in _ACTIONS.items()
+            if vm.status in allowed
+        ]
+        connections = [
+            element(
+                "NetworkConnection",
+                element("NetworkConnectionIndex", index),
+                element("IpAddress", ip),
+                element("IsConnected", "true"),
+                element("MACAddress", f"00:50:56:00:00:{index:02x}"),
+                network="lan",
+            )
+            for index, ip in enumerate(vm.ips)
+        ]
+        return element(
+            "Vm",
+            *power,
+            element(
+                "Link",
+                rel="up",
+                type="application/vnd.vmware.vcloud.vApp+xml",
+                href=f"{self.url}/api/vApp/vapp-{vm.vapp}",
+            ),
+            element("NetworkConnectionSection", element("Info", "networks", ns=OVF), *connections),
+            element(
+                "VmSpecSection",
+                element("Info", "hardware", ns=OVF),
+                element("NumCpus", vm.cpus),
+                element("MemoryResourceMb", element("Configured", vm.memory)),
+            ),
+            element("DateCreated", "2024-05-06T07:08:09.123Z"),
+            name=vm.name,
+            id=f"urn:vcloud:vm:{vm.id}",
+            href=base,
+            status=_NUMERIC.get(vm.status, 6),
+            deployed=str(vm.deployed).lower(),
+        )
+
+    @route("GET", "/api/vApp/vm-{vm_id}")
+    def get_vm(self, request: Request, vm_id: str) -> Response:
+        vm = self.vms.get(vm_id)
+        return self._respond(request, self._vm_element(vm)) if vm else self._no_access(request, vm_id)
+
+    @route("GET", "/api/vApp/vapp-{vapp_id}")
+    def get_vapp(self, request: Request, vapp_id: str) -> Response:
+        if vapp_id not in self.vapps:
+            return self._no_access(request, vapp_id)
+        return self._respond(request, self._vapp_element(vapp_id))
+
+    def _vapp_element(self, vapp_id: str, *tasks: ET.Element) -> ET.Element:
+        vms = [self._vm_element(vm) for vm in self.vms.values() if vm.vapp == vapp_id]
+        href = f"{self.url}/api/vApp/vapp-{vapp_id}"
+        children = element("Children", *vms) if vms else None
+        running = element("Tasks", *tasks) if tasks else None
+        return element("VApp", running, children, name=self.vapps[vapp_id], href=href, status=4)
+
+    @route("GET", "/api/vAppTemplate/vappTemplate-{template_id}")
+    def get_template(self, request: Request, template_id: str) -> Response:
+        if template_id not in self.templates:
+            return self._no_access(request, template_id)
+        name, vms = self.templates[template_id]
+        children = [
+            element("Vm", name=self.vms[i].name, href=f"{self.url}/api/vAppTemplate/vm-{i}", status=8) for i in vms
+        ]
+        href = f"{self.url}/api/vAppTemplate/vappTemplate-{template_id}"
+        return self._respond(request, element("VAppTemplate", element("Children", *children), name=name, href=href))
+
+    @route("GET", "/api/network/{network_id}")
+    def get_network(self, request: Request, network_id: str) -> Response:
+        if network_id not in self.networks:
+            return self._no_access(request, network_id)
+        href = f"{self.url}/api/network/{network_id}"
+        return self._respond(request, element("OrgVdcNetwork", name=self.networks[network_id][0], href=href))
+
+    # -- actions and tasks --------------------------------------------------------------------------------------------
+
+    def _task(self, name: str, finish: Any, vm: Vm | None = None, error: tuple[str, str] | None = None) -> Task:
+        task = Task(
+            uuid_of("task", next(self._ids)), name, finish, time.monotonic() + self.task_seconds, error=error, vm=vm
+        )
+        if vm is not None:
+            vm.task = name
+        self.tasks[task.id] = task
+        self._settle()
+        return task
+
+    def _settle(self) -> None:
+        with self.lock:
+            for task in self.tasks.values():
+                if task.status == "running" and time.monotonic() >= task.due:
+                    task.status = "error" if task.error else "success"
+                    if task.vm is not None:
+                        task.vm.task = ""
+                    if not task.error:
+                        task.finish()
+
+    def _task_element(self, task: Task) -> ET.Element:
+        error = None
+        if task.error and task.status == "error":
+            error = element("Error", majorErrorCode=500, minorErrorCode=task.error[0], message=task.error[1])
+        href = f"{self.url}/api/task/{task.id}"
+        return element("Task", error, status=task.status, operationName=task.name, name="task", href=href)
+
+    @route("GET", "/api/task/{task_id}")
+    def get_task(self, request: Request, task_id: str) -> Response:
+        return self._respond(request, self._task_element(self.tasks[task_id]))
+
+    @route("POST", "/api/vApp/vm-{vm_id}/power/action/{action}")
+    def power(self, request: Request, vm_id: str, action: str) -> Response:
+        vm = self.vms.get(vm_id)
+        if vm is None or action not in _ACTIONS:
+            return self._no_access(request, vm_id)
+        name, allowed, status, deployed = _ACTIONS[action]
+        if vm.status not in allowed:
+            words = (
+                f'The requested operation could not be executed since VM "{vm.name}" is not in a state for it: power.'
+            )
+            return self._problem(request, 400, "BAD_REQUEST", words)
+        error = None
+        if action in ("shutdown", "reboot") and not vm.tools:
+            error = ("INTERNAL_SERVER_ERROR", "VMware Tools is not running in this virtual machine.")
+
+        def finish() -> None:
+            vm.status, vm.deployed = status, deployed
+
+        return self._respond(request, self._task_element(self._task(name, finish, vm, error)), 202)
+
+    @route("POST", "/api/vApp/vm-{entity_id}/action/undeploy")
+    @route("POST", "/api/vApp/vapp-{entity_id}/action/undeploy")
+    def undeploy(self, request: Request, entity_id: str) -> Response:
+        root = self._body(request, "UndeployVAppParams", "undeployVAppParams")
+        if isinstance(root, Response):
+            return root
+        vms = [vm for vm in self.vms.values() if entity_id in (vm.id, vm.vapp)]
+        if not vms:
+            return self._no_access(request, entity_id)
+        if not any(vm.deployed for vm in vms):
+            return self._problem(request, 400, "BAD_REQUEST", f'"{vms[0].name}" is not running.')
+
+        def finish() -> None:
+            for vm in vms:
+                vm.status, vm.deployed = "POWERED_OFF", False
+
+        return self._respond(request, self._task_element(self._task("vappUndeployPowerOff", finish, vms[0])), 202)
+
+    @route("POST", "/api/vApp/vm-{vm_id}/action/reconfigureVm")
+    def reconfigure(self, request: Request, vm_id: str) -> Response:
+        root = self._body(request, "Vm", "vm")
+        if isinstance(root, Response):
+            return root
+        vm = self.vms.get(vm_id)
+        if vm is None:
+            return self._no_access(request, vm_id)
+
+        def finish() -> None:
+            vm.name = root.get("name", "")
+
+        return self._respond(request, self._task_element(self._task("vappUpdateVm", finish, vm)), 202)
+
+    @route("DELETE", "/api/vApp/vm-{entity_id}")
+    @route("DELETE", "/api/vApp/vapp-{entity_id}")
+    def delete(self, request: Request, entity_id: str) -> Response:
+        vms = [vm for vm in self.vms.values() if entity_id in (vm.id, vm.vapp)]
+        if not vms:
+            return self._no_access(request, entity_id)
+        if any(vm.deployed for vm in vms):
+            return self._problem(request, 400, "BAD_REQUEST", "It must be undeployed before it can be deleted.")
+
+        def finish() -> None:
+            for vm in vms:
+                del self.vms[vm.id]
+            self.vapps.pop(entity_id, None)
+
+        return self._respond(request, self._task_element(self._task("vdcDeleteVapp", finish)), 202)
+
+    @route("POST", "/api/vdc/{vdc_id}/action/instantiateVAppTemplate")
+    def instantiate(self, request: Request, vdc_id: str) -> Response:
+        root = self._body(request, "InstantiateVAppTemplateParams", "instantiateVAppTemplateParams")
+        if isinstance(root, Response):
+            return root
+        name = root.get("name", "")
+        source = (root.find(f"{{{NS}}}Source").get("href") or "").rpartition("vappTemplate-")[2]  # type: ignore[union-attr]
+        if vdc_id not in self.vdcs or source not in self.templates:
+            return self._no_access(request, source)
+        if name in self.vapps.values():
+            return self._problem(request, 400, "DUPLICATE_NAME", f'The vApp "{name}" already exists.')
+        on = root.get("powerOn") == "true"
+        item = root.find(f"{{{NS}}}SourcedItem")
+        vm = self.add_vm(self.vms[self.templates[source][1][0]].name, vapp=name, vdc=vdc_id, status="UNRESOLVED")
+        if item is not None:
+            vm.name = item.findtext(f"{{{NS}}}VmGeneralParams/{{{NS}}}Name") or vm.name
+            vm.script = item.findtext(f".//{{{NS}}}CustomizationScript") or ""
+            vm.computer_name = item.findtext(f".//{{{NS}}}ComputerName") or ""
+            connection = item.find(f".//{{{NS}}}NetworkConnection")
+            vm.network = connection.get("network", "") if connection is not None else ""
+            policy = item.find(f"{{{NS}}}ComputePolicy/{{{NS}}}VmSizingPolicy")
+            if policy is not None:
+                vm.policy = policy.get("id", "")
+                _, vm.cpus, vm.memory = self.policies[vm.policy]
+
+        def finish() -> None:
+            vm.status, vm.deployed = ("POWERED_ON", True) if on else ("POWERED_OFF", False)
+            vm.ips = ["10.1.0.50"] if vm.network else []
+
+        task = self._task("vdcInstantiateVapp", finish, vm)
+        return self._respond(request, self._vapp_element(vm.vapp, self._task_element(task)), 201)
+
+    def _body(self, request: Request, tag: str, kind: str) -> ET.Element | Response:
+        if request.headers.get("Content-Type") != f"application/vnd.vmware.vcloud.{kind}+xml":
+            return self._problem(request, 415, "BAD_REQUEST", "The media type of the body is not supported.")
+        root = ET.fromstring(request.body)
+        if root.tag != f"{{{NS}}}{tag}":
+            return self._problem(request, 400, "BAD_REQUEST", f"The body is no {tag}.")
+        return root
