@@ -1,6 +1,6 @@
 """Draws docs/images/terminal.svg from what `mist` really prints in a terminal of 80 columns.
 
-Run it with the Python of an environment that has mistcore with `docker`, and pexpect. It keeps its backends in a
+Run it with the Python of an environment that has mistcore with `docker`, pexpect and pyte. It keeps its backends in a
 temporary store, and talks to nothing but this machine and, when it is there, its Docker Engine.
 """
 
@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 import pexpect
+import pyte
 from rich.console import Console
 from rich.text import Text
 
@@ -23,11 +24,12 @@ COMMANDS = (
     "mist add bare_metal --machine-ip local --title 'this machine'",
     "mist add docker --title laptop",
     "mist machines",
-    "mist add linode --api-key not-a-token --endpoint http://127.0.0.1:9",
+    "mist stop web-1 --wait 10",
 )
 
 
-def output_of(command: str, folder: str) -> str:
+def screen_after(command: str, folder: str) -> list[Text]:
+    """Run a command in a terminal and return the lines that stand there at its end."""
     environment = {
         **os.environ,
         "MISTCORE_HOME": folder,
@@ -35,18 +37,21 @@ def output_of(command: str, folder: str) -> str:
         "TERM": "xterm-256color",
         "COLUMNS": str(WIDTH),
     }
-    text, _ = pexpect.run(
-        f"/bin/sh -c {command!r}" if '"' in command else f'/bin/sh -c "{command}"',
-        dimensions=(60, WIDTH),
-        encoding="utf-8",
-        withexitstatus=True,
-        env=environment,
-        timeout=60,
-    )
-    # A line of progress is drawn and wiped again: what stands at the end is what people see.
-    text = re.sub(r"\x1b\[\?25[lh]", "", text.replace("\r\n", "\n"))
-    text = re.sub(r"[^\n]*\n(?:\x1b\[1A)\x1b\[2K", "", text)
-    return re.sub(r"[^\n]*\r(?:\x1b\[2K)?", "", text)
+    size = (60, WIDTH)
+    output = pexpect.run(f'/bin/sh -c "{command}"', dimensions=size, encoding="utf-8", env=environment, timeout=60)
+    screen = pyte.Screen(WIDTH, size[0])
+    pyte.Stream(screen).feed(output)
+    return [line_of(screen.buffer[row]) for row in range(screen.cursor.y)]
+
+
+def line_of(cells: dict[int, pyte.screens.Char]) -> Text:
+    line = Text()
+    for column in range(WIDTH):
+        cell = cells[column]
+        colour = {"default": "", "brown": "yellow"}.get(cell.fg, cell.fg)
+        line.append(cell.data, " ".join(filter(None, ["bold" if cell.bold else "", colour])))
+    line.rstrip()
+    return line
 
 
 def main() -> None:
@@ -54,7 +59,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for command in COMMANDS:
             console.print(Text.assemble(("$ ", "bold green"), (command, "bold")))
-            console.print(Text.from_ansi(output_of(command, folder)))
+            for line in screen_after(command, folder):
+                console.print(line)
             console.print()
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     # No fonts from elsewhere: a picture in a README must load nothing.
