@@ -48,6 +48,7 @@ _COMMANDS = {
     "images": "catalog",
     "locations": "catalog",
     "networks": "catalog",
+    "copy-store": "stores",
     "completion": "completion",
 }
 
@@ -85,7 +86,7 @@ class _Mist(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _COMMANDS:
             module = import_module(f"mistcore.cli.{_COMMANDS[cmd_name]}")
-            command: click.Command = getattr(module, cmd_name)
+            command: click.Command = getattr(module, cmd_name.replace("-", "_"))
             return command
         self._add_plugin_commands(ctx)
         return self.commands.get(cmd_name)

@@ -1,0 +1,25 @@
+"""`mist copy-store`: all backends from one store to another."""
+
+from __future__ import annotations
+
+import click
+
+from mistcore.cli.output import visible
+
+
+@click.command("copy-store")
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+def copy_store(source: str, target: str) -> None:
+    """Copy every backend of one store to another, whole or not at all.
+
+    FROM and TO are paths or URLs (postgresql://…). Backends that TO has besides stay; FROM is only read.
+    """
+    from mistcore.manager import BackendManager
+    from mistcore.stores.copying import copy_store as copy
+
+    with BackendManager(source) as old, BackendManager(target) as new:
+        count = copy(old.store, new.store)
+        total = len(old.store.read())
+    here = "" if count == total else f", {total - count} were there already"
+    click.echo(f"Copied {count} backends to {visible(new.store.location)}{here}")
