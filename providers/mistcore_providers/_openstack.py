@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -183,7 +183,7 @@ class OpenStackProvider(Provider):
             floating_ip=floating_ip,
             glance=self._glance,
         )
-        return self._created(cloud, *made)
+        return self._created(cloud, name, *made)
 
     def list_sizes(self) -> Iterator[Size]:
         """Yield the flavors: memory in MiB, disk in GiB."""
@@ -272,10 +272,14 @@ class OpenStackProvider(Provider):
             found.append("The user has the role admin: it may see and change every project of the cloud.")
         return tuple(found)
 
-    def _created(self, cloud: Cloud, machine_id: str, password: str) -> Machine:
-        for machine in self._machines(cloud, [self._server(cloud, machine_id)]):
-            return attrs.evolve(machine, extra={**machine.extra, "admin_password": password}) if password else machine
-        raise self.machine_not_found(machine_id)
+    def _created(self, cloud: Cloud, name: str, machine_id: str, password: str) -> Machine:
+        """Return a new server, in any case: it is there, even if it cannot be asked for at once."""
+        from keystoneauth1 import exceptions
+
+        machine = Machine(id=machine_id, name=name, state=MachineState.PENDING)
+        with suppress(exceptions.ClientException, MistError):
+            machine = next(self._machines(cloud, [self._server(cloud, machine_id)]), machine)
+        return attrs.evolve(machine, extra={**machine.extra, "admin_password": password}) if password else machine
 
     # -- servers ------------------------------------------------------------------------------------------------------
 

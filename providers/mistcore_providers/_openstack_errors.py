@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from email.utils import parsedate_to_datetime
-from time import time
 from typing import Any
 
 from mistcore.errors import (
@@ -18,8 +16,10 @@ from mistcore.errors import (
     Rejected,
     Unreachable,
 )
+from mistcore.http import parse_retry_after
 
 _QUOTA = re.compile(r"quota|maximum number|exceeds? allowed|limit(ed)? exceeded", re.IGNORECASE)
+_RATE = re.compile(r"\brate\b", re.IGNORECASE)
 #: From keystoneauth, raised before a request is sent or about an answer that cannot be read.
 _UNREADABLE = ("InvalidResponse", "JSONDecodeError", "DiscoveryFailure", "EmptyCatalog")
 
@@ -51,7 +51,7 @@ def of_status(status: int, text: str, *, retry_after: float | None = None) -> Mi
     said = f": {text}" if text else ""
     if status == 401:
         return AuthenticationFailed(f"the service does not accept the token{said}", reason="token")
-    if status in (403, 413) and _QUOTA.search(text) and "rate" not in text.lower():
+    if status in (403, 409, 413) and _QUOTA.search(text) and not _RATE.search(text):
         return Rejected(
             f"a quota of the project does not allow it{said}",
             reason="quota",
@@ -142,18 +142,4 @@ def _short(text: str) -> str:
 def _retry_after(error: Exception) -> float | None:
     response = getattr(error, "response", None)
     value = response.headers.get("Retry-After") if response is not None else getattr(error, "retry_after", None)
-    return seconds_of(value)
-
-
-def seconds_of(value: Any) -> float | None:
-    """Return the seconds that a Retry-After header asks for: it holds them, or a date."""
-    if value in (None, "", 0):
-        return None
-    try:
-        return max(0.0, float(value))
-    except (TypeError, ValueError):
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(str(value)).timestamp() - time())
-    except (TypeError, ValueError):
-        return None
+    return parse_retry_after(str(value)) if value else None

@@ -17,7 +17,8 @@ from keystoneauth1.identity.base import BaseIdentityPlugin
 from keystoneauth1.session import Session
 
 from mistcore.errors import AuthenticationFailed, MistError, ProviderError, Rejected, Unreachable
-from mistcore_providers._openstack_errors import message_in, of_status, origin, redirected, seconds_of, translate
+from mistcore.http import parse_retry_after
+from mistcore_providers._openstack_errors import message_in, of_status, origin, redirected, translate
 
 _NOT_THERE = frozenset({300, 404, 405, 410, 501})
 _KNOWN = ("v3", "v2.0")
@@ -212,7 +213,7 @@ class KeystoneLogin(BaseIdentityPlugin):
         if _status(error) != 401:
             headers = getattr(getattr(error, "response", None), "headers", {})
             return translate(error) or of_status(
-                _status(error), text, retry_after=seconds_of(headers.get("Retry-After"))
+                _status(error), text, retry_after=parse_retry_after(headers.get("Retry-After"))
             )
         if self.keys.token:
             return AuthenticationFailed(

@@ -15,9 +15,10 @@ from keystoneauth1.plugin import BaseAuthPlugin
 from keystoneauth1.session import Session
 
 from mistcore.errors import AuthenticationFailed, NotSupported, ProviderError, Unreachable
+from mistcore.http import parse_retry_after
 from mistcore_providers._openstack_cloud import Cloud
 from mistcore_providers._openstack_create import find
-from mistcore_providers._openstack_errors import message_in, of_status, origin, redirected, seconds_of, unreadable
+from mistcore_providers._openstack_errors import message_in, of_status, origin, redirected, unreadable
 
 _PAGE = 1000
 
@@ -69,7 +70,9 @@ class HeaderLogin(BaseAuthPlugin):
                 remedy="Give the address of its v1.0 login as endpoint.",
             )  # fmt: skip
         if status >= 400:
-            raise of_status(status, message_in(response), retry_after=seconds_of(response.headers.get("Retry-After")))
+            raise of_status(
+                status, message_in(response), retry_after=parse_retry_after(response.headers.get("Retry-After"))
+            )
         token = response.headers.get("X-Auth-Token", "")
         servers = response.headers.get("X-Server-Management-Url", "")
         if not token or not servers:

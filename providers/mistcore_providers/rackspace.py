@@ -108,7 +108,7 @@ class Rackspace(OpenStackProvider):
 
         cloud = self._cloud()
         assert isinstance(cloud, FirstGen)  # noqa: S101 - for type checkers
-        return self._created(cloud, *cloud.create(name, image=image, size=size, tags=tags or {}))
+        return self._created(cloud, name, *cloud.create(name, image=image, size=size, tags=tags or {}))
 
     @property
     def _is_first_gen(self) -> bool:

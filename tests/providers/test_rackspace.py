@@ -173,6 +173,7 @@ def test_413_is_a_rate_limit(service: FakeOpenStack, loopback: Rackspace) -> Non
         (400, {"badRequest": {"code": 400, "message": "nope"}}, Rejected),
         (403, {"forbidden": {"code": 403, "message": "User not authorized."}}, PermissionDenied),
         (413, {"overLimit": {"code": 413, "message": "Instances quota exceeded. You cannot run any more."}}, Rejected),
+        (409, {"NeutronError": {"message": "Quota exceeded for resources: floatingip."}}, Rejected),
         (500, {"computeFault": {"code": 500, "message": "it broke"}}, ProviderError),
         (503, {"serviceUnavailable": {"code": 503, "message": "later"}}, ProviderError),
     ],

@@ -110,6 +110,14 @@ def test_the_life_of_a_server(service: FakeFirstGen, account: Rackspace) -> None
         account.destroy_machine(created.id)
 
 
+def test_a_server_that_was_made_is_never_lost(service: FakeFirstGen, account: Rackspace) -> None:
+    broken = json_response({"computeFault": {"code": 500, "message": "x"}}, status=500)
+    service.fault(broken, where=lambda request: request.path.endswith("/servers/1000"))
+    created = account.create_machine("racktest", image="4", size="1")
+    assert (created.id, created.name, created.state) == ("1000", "racktest", "pending")
+    assert created.extra["admin_password"] == "GFf1j9aP"
+
+
 def test_what_it_never_could(account: Rackspace) -> None:
     for operation in (account.start_machine, account.stop_machine, account.pause_machine, account.suspend_machine):
         with pytest.raises(NotSupported):
