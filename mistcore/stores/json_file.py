@@ -183,6 +183,8 @@ class JsonStore(Store):
                 lock.acquire(poll_interval=0.01)
             except Timeout:
                 raise self._locked() from None
+            except NotImplementedError as error:  # some network file systems
+                raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK)) from error
         try:
             with self._explained("locked"):
                 atomic.hand_over(lock_path, path.parent.stat())
@@ -281,5 +283,6 @@ _REMEDIES = {
     errno.ENOTDIR: ("not_a_folder", "A part of its path is a file where a folder should be: choose another path."),
     errno.EISDIR: ("not_a_file", "A folder stands there: name a file in it."),
     errno.ELOOP: ("link_loop", "The symbolic links there lead in a circle: remove one of them."),
+    errno.ENOLCK: ("no_locks", "The file system of {folder} has no locks: choose another place for the store."),
     errno.ENAMETOOLONG: ("name", "Choose a shorter name for the store."),
 }

@@ -85,7 +85,13 @@ def test_the_location_holds_no_password(url: str, location: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["postgresql://me:hun/ter2@host/db", "postgresql://me:hun#ter2@h", "postgresql://[me:hunter2"]
+    "url",
+    [
+        "postgresql://me:hun/ter2@host/db",
+        "postgresql://me:hun#ter2@h",
+        "postgresql://[me:hunter2",
+        "postgresql://me:hunter2",
+    ],
 )
 def test_a_url_that_might_show_its_password_is_refused(url: str) -> None:
     error = failure(lambda: open_store(url))
