@@ -32,15 +32,18 @@ def add(client: BackendManager, *tokens: str) -> list:
 
 
 def test_machines_of_all_are_yielded_side_by_side_as_each_answers(client) -> None:
-    slow, *_ = add(client, "slow", GOOD, GOOD, "slow")
-    began = time.monotonic()
+    """The three that wait for each other all answer; the one that waits for them to be seen holds nobody up."""
+    Acme.meeting = threading.Barrier(3, timeout=30)
+    last, *_ = add(client, "hangs", "meets", "meets", "meets")
     walk = client.machines()
-    machines = list(walk)
-    assert time.monotonic() - began < 0.39  # two that take 0.2 s each, not one after the other
+    machines = [next(walk) for _ in range(9)]
+    assert {machine.backend.title for machine in machines} == {"meets-1", "meets-2", "meets-3"}
+    Acme.release.set()
+    machines += walk
     assert len(machines) == 12
-    assert machines[0].backend.title.startswith(GOOD)
+    assert machines[-1].backend == last
     assert walk.failures == {}
-    assert walk.seconds[slow] >= 0.2
+    assert walk.seconds[last] >= max(walk.seconds.values())
 
 
 def test_a_failure_is_never_hidden_and_costs_only_its_own_row(client) -> None:
@@ -62,20 +65,18 @@ def test_a_failure_is_never_hidden_and_costs_only_its_own_row(client) -> None:
 
 def test_one_that_hangs_is_given_up_and_does_not_hold_up_the_rest(client) -> None:
     hangs, *_ = add(client, "hangs", GOOD, GOOD)
-    began = time.monotonic()
     walk = client.machines(partial=True, timeout=0.2, workers=1)
     assert len(list(walk)) == 6
-    assert time.monotonic() - began < 5
+    assert not Acme.release.is_set()  # it hangs to this moment
     assert isinstance(walk.failures[hangs], Unreachable)
     assert walk.failures[hangs].reason == "timeout"
 
 
 def test_a_deadline_over_the_whole(client) -> None:
     backends = add(client, *["hangs"] * 5, GOOD)
-    began = time.monotonic()
-    walk = client.machines(partial=True, deadline=0.3, workers=6)
+    walk = client.machines(partial=True, deadline=2, workers=6)
     assert len(list(walk)) == 3
-    assert time.monotonic() - began < 5
+    assert not Acme.release.is_set()
     assert len(walk.failures) == 5
     walk = client.machines(partial=True, deadline=0.3, workers=1, backends=backends[:4])
     assert list(walk) == []

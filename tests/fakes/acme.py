@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterable
 
 from mistcore import (
@@ -35,6 +34,7 @@ class Acme(Provider):
     closed = 0
     waited = 0
     release = threading.Event()
+    meeting = threading.Barrier(1)
 
     def check(self) -> Account:
         if self.token != GOOD:
@@ -48,8 +48,8 @@ class Acme(Provider):
             type(self).waited += 1
             while not self.release.wait(0.05):
                 _ = self.timeout
-        if self.token == "slow":
-            time.sleep(0.2)
+        if self.token == "meets":
+            self.meeting.wait()
         if self.token == "bug-token":
             raise KeyError(f"no such key {self.token}")
         if self.token == "garbage":
