@@ -319,6 +319,9 @@ def _explain(error: Exception, origin: str, started: bool) -> Broken:
         )
     if tls := has(ssl.SSLError):
         return broken(f"no secure connection to {host}{via}: {_tls_words(tls)}", "tls", _tls_remedy(tls), sent=False)
+    if any(type(one).__name__ == "CertificateError" for one in chain):  # urllib3 before 2 compares names by itself
+        words = f"no secure connection to {host}{via}: hostname mismatch"
+        return broken(words, "tls", "Use the name that the certificate is for.", sent=False)
     if has(urllib3.exceptions.ConnectTimeoutError):
         return broken(
             f"no connection to {host}{via} in time",
