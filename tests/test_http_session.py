@@ -311,6 +311,10 @@ def test_credentials_that_cannot_be_sent(service: Service, token: str) -> None:
     with pytest.raises(AuthenticationFailed, match="characters that cannot be sent") as caught:
         RestSession(service.url, headers={"X-Auth-Token": token}).get("/")
     assert caught.value.reason == "malformed"
+    cause: BaseException | None = caught.value
+    while cause is not None:
+        assert "heim" not in str(cause) + repr(vars(cause)) + str(getattr(cause, "object", ""))
+        cause = cause.__cause__ or cause.__context__
     assert "heim" not in "".join(traceback.format_exception(caught.value))
     assert service.requests == []
 

@@ -13,6 +13,7 @@ import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -421,6 +422,22 @@ def test_no_connection_loads_the_bundle_again(ca: trustme.CA, pem: Path) -> None
         session.close()
 
 
+def test_only_what_is_named_is_trusted(secure: Service, pem: Path) -> None:
+    from mistcore.http.transport import tls_context
+
+    RestSession(secure.url, ca_cert=str(pem)).get("/x")
+    assert tls_context(True, str(pem)).cert_store_stats()["x509"] == 1
+
+
+def test_a_certificate_may_be_trusted_without_its_ca(ca: trustme.CA) -> None:
+    certificate = ca.issue_cert("localhost")
+    with Service(tls=serving(certificate)) as fake:
+        pinned = certificate.cert_chain_pems[0].bytes().decode()
+        assert RestSession(fake.url, ca_cert=pinned).get("/x")["path"] == "/x"
+    with Service(tls=serving(ca.issue_cert("localhost"))) as other, pytest.raises(Unreachable):
+        RestSession(other.url, ca_cert=pinned).get("/x")
+
+
 def test_no_session_leaves_sockets_behind(secure: Service, pem: Path, recwarn: pytest.WarningsRecorder) -> None:
     for _ in range(3):
         RestSession(secure.url, ca_cert=str(pem)).get("/x")
@@ -528,6 +545,35 @@ def test_a_proxy_that_trickles(secure: Service, monkeypatch: pytest.MonkeyPatch)
         seconds, result = took(lambda: RestSession(secure.url, timeout=0.6).get("/x"))
     assert isinstance(result, Unreachable)
     assert seconds < 2
+
+
+def test_a_socks_proxy_that_trickles(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("socks")
+
+    def answer(connection: socket.socket) -> None:
+        connection.recv(64)
+        connection.sendall(b"\x05\x00")
+        connection.recv(256)
+        connection.sendall(b"\x05\x00\x00\x01\0\0\0\0\0\0")
+        connection.recv(65536)
+        for part in (OK, b"Content-Length: 1000\r\n\r\n", *[b"x"] * 100):
+            connection.sendall(part)
+            time.sleep(0.1)
+
+    def serve(listener: socket.socket) -> None:
+        with suppress(OSError), listener.accept()[0] as connection:
+            answer(connection)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        monkeypatch.setenv("http_proxy", f"socks5h://127.0.0.1:{listener.getsockname()[1]}")
+        monkeypatch.setenv("no_proxy", "")
+        monkeypatch.setenv("NO_PROXY", "")
+        session = RestSession("http://far.example", timeout=0.6, retries=0)
+        seconds, result = took(lambda: session.get("/x"))
+        session.close()
+    assert timed_out(result), result
+    assert seconds < 1.5
 
 
 # -- processes --------------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from mistcore.errors import AuthenticationFailed, InvalidFields, MistError, Prov
 from mistcore.http import addresses
 
 if TYPE_CHECKING:
+    from requests import PreparedRequest
     from requests.auth import AuthBase
 
     from mistcore.http.transport import Transport
@@ -99,17 +100,11 @@ class Sender:
 
     def send(self, method: str, url: str, **options: Any) -> Answer:
         """Send a request, follow where it is redirected, and return the answer. Raises `Broken` where none comes."""
-        from requests import Request as Outgoing
-        from requests.exceptions import RequestException
-
         headers = {**self._headers, **(options.pop("headers") or {})}
         auth = self._auth
         started = time.monotonic()
         for _ in range(_MOST_REDIRECTS):
-            try:
-                prepared = Outgoing(method, url, headers=headers, auth=auth, **options).prepare()
-            except (RequestException, UnicodeError) as error:
-                raise self._unsendable(error) from None
+            prepared = self._prepared(method, url, headers=headers, auth=auth, **options)
             response, body = self._connections().exchange(
                 prepared, origin=addresses.origin(url), seconds=self._seconds(), max_body=self._max_body
             )
@@ -130,6 +125,16 @@ class Sender:
         raise ProviderError(
             f"{addresses.shown(url)} redirects without end", reason="redirect", remedy="Is the address right?"
         )
+
+    def _prepared(self, method: str, url: str, **parts: Any) -> PreparedRequest:
+        from requests import Request as Outgoing
+        from requests.exceptions import RequestException
+
+        try:
+            return Outgoing(method, url, **parts).prepare()
+        except (RequestException, UnicodeError) as error:
+            problem = self._unsendable(error)
+        raise problem  # out here, so that not even its context holds what could not be sent
 
     def _may_redirect(self, method: str, url: str, target: str, status: int) -> None:
         if addresses.malformed(target) or (url.startswith("https:") and not target.startswith("https:")):

@@ -26,7 +26,6 @@ import urllib3.connectionpool
 import urllib3.exceptions
 from urllib3.util.ssl_ import create_urllib3_context
 
-from mistcore.deadline import remaining
 from mistcore.errors import AuthenticationFailed, InvalidFields, MistError, ProviderError, Unreachable
 from mistcore.http.timed import TimedResponse
 
@@ -62,28 +61,26 @@ logging.getLogger("urllib3.connectionpool").addFilter(_OwnLogOnly())
 # -- connections -------------------------------------------------------------------------------------------------------
 
 
-class _HTTPConnection(urllib3.connection.HTTPConnection):
-    response_class = TimedResponse
-
-
-class _HTTPSConnection(urllib3.connection.HTTPSConnection):
-    response_class = TimedResponse
-
-
-class _HTTPPool(urllib3.connectionpool.HTTPConnectionPool):
-    ConnectionCls = _HTTPConnection  # pyright: ignore[reportAssignmentType] - urllib3 declares protocols that its own classes do not fit
-
-
-class _HTTPSPool(urllib3.connectionpool.HTTPSConnectionPool):
-    ConnectionCls = _HTTPSConnection  # pyright: ignore[reportAssignmentType]
+class _Unwarned:
+    """Lets an HTTPS pool connect without urllib3's warning where verification is off, since that was asked for."""
 
     def _validate_conn(self, conn: Any) -> None:
-        """Connect now; without the warning of urllib3 where verification is off, since that was asked for."""
         if getattr(conn, "sock", None) is None:
             conn.connect()
 
 
-_POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
+def _timed(scheme: str, pool: type) -> type:
+    """Return a kind of pool with every answer's end set; for those of a SOCKS proxy, too, which are classes apart."""
+    kind: Any = pool
+    connection = type("TimedConnection", (kind.ConnectionCls,), {"response_class": TimedResponse})
+    bases = (_Unwarned, pool) if scheme == "https" else (pool,)
+    return type("TimedPool", bases, {"ConnectionCls": connection})
+
+
+def _set_pools(manager: Any) -> None:
+    manager.pool_classes_by_scheme = {
+        scheme: _timed(scheme, pool) for scheme, pool in manager.pool_classes_by_scheme.items()
+    }
 
 
 # -- trust ------------------------------------------------------------------------------------------------------------
@@ -173,13 +170,14 @@ class Transport(requests.adapters.HTTPAdapter):
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:
         """Make the pools, of our connections and with the shared TLS context."""
         super().init_poolmanager(connections, maxsize, block, ssl_context=self._context, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
+        _set_pools(self.poolmanager)
 
     def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
         """Make the same for a proxy."""
+        if proxy in self.proxy_manager:
+            return self.proxy_manager[proxy]
         manager = super().proxy_manager_for(proxy, ssl_context=self._context, **kwargs)
-        if isinstance(manager, urllib3.ProxyManager):
-            manager.pool_classes_by_scheme = _POOLS
+        _set_pools(manager)
         return manager
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
@@ -226,7 +224,6 @@ def read_body(raw: urllib3.HTTPResponse, limit: int) -> bytes:
             raise too_long
         chunks, length = ([raw.read(decode_content=False)] if known else []), 0
         while chunk := raw.read(_CHUNK, decode_content=False):
-            remaining(1.0)
             chunks.append(chunk)
             length += len(chunk)
             if length > limit:
