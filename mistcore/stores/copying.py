@@ -22,13 +22,13 @@ def copy_store(source: Store, target: Store) -> int:
     records = list(source.read().values())
     count = 0
     with target.change() as changes:
+        present = target.read()
         conflicts = []
         for record in records:
-            there = changes.get(record.id)
-            if there is None:
+            if record.id not in present:
                 changes.put(record)
                 count += 1
-            elif there != record:
+            elif present[record.id] != record:
                 conflicts.append(record)
         if conflicts:
             titles = ", ".join(repr(each.title) for each in conflicts[:5]) + (", …" if len(conflicts) > 5 else "")

@@ -54,6 +54,9 @@ _PUT = """
 """
 _SINCE = "SELECT id, position, record::text FROM mistcore_backends WHERE revision > %s ORDER BY position"
 
+#: How many backends are sent together, at most.
+_AT_ONCE = 1000
+
 #: The lock that whoever makes or changes the tables holds ("mistcore" as a number).
 _MIGRATING = int.from_bytes(b"mistcore")
 
@@ -97,7 +100,7 @@ class PostgresqlStore(Store):
         if changes is not None and changes.thread == threading.get_ident():
             before = self._snapshot if self._snapshot.revision < changes.revision else _Snapshot()
             with self._link.explained("read"):
-                return MappingProxyType(self._apply(before, changes.connection, changes.revision).records)
+                return MappingProxyType(self._apply(before, changes.up_to_date(), changes.revision).records)
         for _ in range(2):
             with self._reading, self._link.explained("read"):
                 if self._refresh():
@@ -142,16 +145,16 @@ class PostgresqlStore(Store):
 
     def _savepoint(self, changes: _Changes) -> Iterator[Transaction]:
         with self._link.explained("changed"):
-            changes.connection.execute("SAVEPOINT nested")
+            changes.up_to_date().execute("SAVEPOINT nested")
         try:
             yield changes
+            with self._link.explained("changed"):
+                changes.up_to_date().execute("RELEASE SAVEPOINT nested")
         except BaseException:
             with self._link.explained("changed"):
-                changes.connection.execute("ROLLBACK TO SAVEPOINT nested")
-                changes.connection.execute("RELEASE SAVEPOINT nested")
+                changes.forget().execute("ROLLBACK TO SAVEPOINT nested")
+                changes.forget().execute("RELEASE SAVEPOINT nested")
             raise
-        with self._link.explained("changed"):
-            changes.connection.execute("RELEASE SAVEPOINT nested")
 
     # --- writing
 
@@ -295,15 +298,16 @@ class _Snapshot:
 
 
 class _Changes:
-    """The transaction: each change is sent at once, and nobody else sees it before the end."""
+    """The transaction. What is put is gathered and sent together; nobody else sees any of it before the end."""
 
     def __init__(self, store: PostgresqlStore, connection: Connection, revision: int) -> None:
-        self.connection = connection
         self.revision = revision
         self.thread = threading.get_ident()
         self.is_over = False
+        self._connection = connection
         self._store = store
         self._link = store._link
+        self._pending: list[tuple[str, int, str]] = []
         self._is_changed = False
 
     def get(self, id: str) -> Record | None:
@@ -312,22 +316,19 @@ class _Changes:
             return None
         with self._link.explained("read"):
             query = "SELECT record::text FROM mistcore_backends WHERE id = %s"
-            found = self.connection.execute(query, [id]).fetchone()
+            found = self.up_to_date().execute(query, [id]).fetchone()
         return self._store._decoded(id, found[0]) if found else None
 
     def put(self, record: Record) -> None:
         self._check()
+        if len(self._pending) >= _AT_ONCE:
+            with self._link.explained("changed"):
+                self.up_to_date()
         try:
-            new, text = encode(record)
-            if not _can_be_asked_for(new.id):
-                raise Problem("has an id that PostgreSQL cannot hold", "id")
+            self._pending.append(self._row(record))
         except Problem as problem:
             what = str(problem)
         else:
-            # Escaped, it fits databases of any encoding.
-            with self._link.explained("changed"):
-                row = [new.id, self.revision, json.dumps(json.loads(text))]
-                self._is_changed |= self.connection.execute(_PUT, row).rowcount > 0
             return
         title = f" {record.title!r}" if isinstance(record.title, str) else ""
         location = self._store.location
@@ -337,16 +338,38 @@ class _Changes:
         self._check()
         if _can_be_asked_for(id):
             with self._link.explained("changed"):
-                count = self.connection.execute("DELETE FROM mistcore_backends WHERE id = %s", [id]).rowcount
+                query = "DELETE FROM mistcore_backends WHERE id = %s"
+                count = self.up_to_date().execute(query, [id]).rowcount
             if count:
                 self._is_changed = True
                 return
         raise KeyError(id)
 
+    def up_to_date(self) -> Connection:
+        """Send what was put, and return the connection."""
+        if self._pending:
+            with self._connection.cursor() as cursor:
+                cursor.executemany(_PUT, self._pending)
+                self._is_changed |= cursor.rowcount > 0
+            self._pending.clear()
+        return self._connection
+
+    def forget(self) -> Connection:
+        """Drop what was put and not sent, and return the connection."""
+        self._pending.clear()
+        return self._connection
+
     def finish(self) -> None:
+        connection = self.up_to_date()
         if self._is_changed:
-            self.connection.execute("UPDATE mistcore_store SET revision = %s", [self.revision])
-        self.connection.commit()
+            connection.execute("UPDATE mistcore_store SET revision = %s", [self.revision])
+        connection.commit()
+
+    def _row(self, record: Record) -> tuple[str, int, str]:
+        new, text = encode(record)
+        if not _can_be_asked_for(new.id):
+            raise Problem("has an id that PostgreSQL cannot hold", "id")
+        return new.id, self.revision, json.dumps(json.loads(text))  # escaped, it fits databases of any encoding
 
     def _check(self) -> None:
         if self.is_over:

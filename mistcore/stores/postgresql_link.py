@@ -90,16 +90,19 @@ class Link:
         try:
             yield
         except Error as error:
-            # Details and context may quote what was being written: they are left out, and with them the cause.
+            # Details and frames may hold what was being written: they are left out, and with them the cause.
             state = error.sqlstate or ""
             said = error.diag.message_primary
+            error.with_traceback(None)
             what = f"{said} ({state})" if said else "the connection to the server broke"
         else:
             return
         reason, remedy = _REMEDIES.get(state, ("database", "Look at the log of the server."))
         if not state:
             reason, remedy = "unreachable", "See that the server runs, and look whether the change was kept."
-        raise self.error(f"the store {self.location} could not be {action}: {what}", reason=reason, remedy=remedy)
+        raise self.error(
+            f"the store {self.location} could not be {action}: {what}", reason=reason, remedy=remedy
+        ) from None
 
     def error(self, message: str, *, reason: str, remedy: str = "") -> StoreError:
         """Return an error that names this store."""

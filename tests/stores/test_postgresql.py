@@ -331,10 +331,15 @@ def test_an_error_of_the_database_that_is_caught_does_not_keep_half(postgresql: 
         def put_and_go_on() -> None:
             with store.change() as changes:
                 changes.put(record(2))
-                assert "secret" not in str(failure(lambda: changes.put(big)))
+                changes.put(big)
+                assert failure(lambda: changes.get("id-2")).reason == "database"
                 changes.put(record(4))
 
-        assert failure(put_and_go_on).reason == "database"
+        error = failure(put_and_go_on)
+        assert error.reason == "database"
+        assert "secret-1" not in "".join(
+            traceback.TracebackException.from_exception(error, capture_locals=True).format()
+        )
         assert list(store.read()) == ["id-1"]
 
         with store.change() as changes:  # in a block of its own it can fail alone
@@ -382,6 +387,19 @@ def test_threads_that_read_while_another_changes(store: PostgresqlStore) -> None
         each.join(10)
     assert wrong == []
     assert len(store.read()) == 41
+
+
+def test_more_than_are_sent_at_once(store: PostgresqlStore) -> None:
+    many = [record(number) for number in range(2500)]
+    with store.change() as changes:
+        for each in many:
+            changes.put(each)
+            changes.put(attrs.evolve(each, title="renamed"))
+        changes.remove("id-7")
+        assert changes.get("id-7") is None
+        assert len(store.read()) == 2499
+    assert [each.id for each in store] == [each.id for each in many if each.id != "id-7"]
+    assert {each.title for each in store} == {"renamed"}
 
 
 def test_an_id_that_the_database_cannot_hold(store: PostgresqlStore) -> None:
