@@ -62,12 +62,13 @@ class BackendManager:
         self._local = threading.local()
 
     def _open(self, location: str | Path | None) -> Store:
+        from mistcore.stores import default_location, open_store
+
+        location = default_location() if location is None else location  # which may be a URL that a plugin knows
         if isinstance(location, str) and "://" in location:
             for store in self.hooks.call("mistcore_store", url=location):
                 if isinstance(store, Store):
                     return store
-        from mistcore.stores import open_store
-
         return open_store(location)
 
     # -- providers ----------------------------------------------------------------------------------------------------

@@ -16,11 +16,25 @@ if TYPE_CHECKING:
     from mistcore.stores.base import Transaction as Transaction
     from mistcore.stores.copying import copy_store as copy_store
     from mistcore.stores.json_file import JsonStore as JsonStore
+    from mistcore.stores.memory import MemoryStore as MemoryStore
+    from mistcore.stores.postgresql import PostgresqlStore as PostgresqlStore
 
-__all__ = ["JsonStore", "Record", "Store", "Transaction", "copy_store", "default_location", "open_store"]
+__all__ = [
+    "JsonStore",
+    "MemoryStore",
+    "PostgresqlStore",
+    "Record",
+    "Store",
+    "Transaction",
+    "copy_store",
+    "default_location",
+    "open_store",
+]
 
 _HOME_OF = {
     "JsonStore": "json_file",
+    "MemoryStore": "memory",
+    "PostgresqlStore": "postgresql",
     "Record": "base",
     "Store": "base",
     "Transaction": "base",

@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from stores.workers import record
 
 import mistcore.stores
+from mistcore import BackendManager, hookimpl
 from mistcore.errors import StoreError
-from mistcore.stores import JsonStore, default_location, open_store
+from mistcore.stores import JsonStore, MemoryStore, Store, default_location, open_store
 
 
 def test_a_path_is_a_json_file(tmp_path: Path) -> None:
@@ -73,6 +75,22 @@ def test_mistcore_store_names_another(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setenv("MISTCORE_STORE", "")
     monkeypatch.setenv("MISTCORE_HOME", str(tmp_path))
     assert open_store().location == str(tmp_path / "backends.json")
+
+
+class Acme:
+    @hookimpl
+    def mistcore_store(self, url: str) -> Store | None:
+        return MemoryStore([record(url)]) if url.startswith("acme://") else None
+
+
+def test_a_plugin_may_know_further_schemes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with BackendManager("acme://there", plugins=[Acme()]) as manager:
+        assert list(manager.store.read()) == ["id-acme://there"]
+    monkeypatch.setenv("MISTCORE_STORE", "acme://here")
+    with BackendManager(plugins=[Acme()]) as manager:
+        assert list(manager.store.read()) == ["id-acme://here"]
+    with BackendManager(tmp_path / "a.json", plugins=[Acme()]) as manager:
+        assert isinstance(manager.store, JsonStore)
 
 
 def test_the_package_offers_its_names() -> None:
