@@ -33,6 +33,7 @@ class NewMachine:
     template: str
     vdc: str
     network: str = ""
+    address: str = "pool"
     policy: str = ""
     storage_profile: str = ""
     script: str = ""
@@ -222,8 +223,12 @@ def _sourced_item(item: ET.Element, source: str, wanted: NewMachine, network: Ma
         ET.SubElement(section, f"{{{_NS}}}PrimaryNetworkConnectionIndex").text = "0"
         connection = ET.SubElement(section, f"{{{_NS}}}NetworkConnection", network=str(network.get("name") or ""))
         ET.SubElement(connection, f"{{{_NS}}}NetworkConnectionIndex").text = "0"
+        mode = wanted.address.upper()
+        if mode not in ("POOL", "DHCP"):
+            ET.SubElement(connection, f"{{{_NS}}}IpAddress").text = wanted.address
+            mode = "MANUAL"
         ET.SubElement(connection, f"{{{_NS}}}IsConnected").text = "true"
-        ET.SubElement(connection, f"{{{_NS}}}IpAddressAllocationMode").text = "POOL"
+        ET.SubElement(connection, f"{{{_NS}}}IpAddressAllocationMode").text = mode
     customization = ET.SubElement(parameters, f"{{{_NS}}}GuestCustomizationSection")
     ET.SubElement(customization, f"{{{_OVF}}}Info").text = "What the guest is to be"
     ET.SubElement(customization, f"{{{_NS}}}Enabled").text = "true"

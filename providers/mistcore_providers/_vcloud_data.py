@@ -74,7 +74,7 @@ _ID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _EXTRA = (
     "containerName", "isDeployed", "isBusy", "networkName", "storageProfileName", "hardwareVersion", "vmToolsVersion",
     "vmToolsStatus", "totalStorageAllocatedMb", "taskStatusName", "taskStatus", "isInMaintenanceMode", "hostName",
-    "vmSizingPolicyId", "ownerName", "description",
+    "vmSizingPolicyId", "ownerName", "description", "catalogName",
 )  # fmt: skip
 _TRUE = {"true": True, "false": False}
 
@@ -215,7 +215,6 @@ def machine_of(record: Mapping[str, Any], addresses: Iterable[Any] = ()) -> Mach
         public_ips=public,
         private_ips=private,
         size=f"{cpus}x{memory}" if cpus and memory else "",
-        image=str(record.get("catalogName") or ""),
         region=str(record.get("vdcName") or href_id(record.get("vdc"))),
         created_at=parse_time(record.get("dateCreated")),
         extra=extra,

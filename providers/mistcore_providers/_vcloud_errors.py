@@ -22,6 +22,7 @@ __all__ = ["NO_ACCESS", "meaning", "pin", "task_error"]
 #: The reason of the refusal that vCloud Director gives for what is not there as well as for what may not be seen.
 NO_ACCESS = "no_access"
 _RIGHTS = "Ask the organisation's administrator to add the right to this user's role."
+_NO_TOOLS = "VMware Tools do not run in the machine, so it cannot be asked; use force."
 
 
 def _body(failure: Failure) -> Mapping[str, Any]:
@@ -64,6 +65,7 @@ def meaning(failure: Failure) -> MistError | None:
     error.args = (words, *error.args[1:])
     if isinstance(error, Rejected):
         error.reason = _reason(code, message)
+        error.remedy = _NO_TOOLS if error.reason == "tools" else ""
     return error
 
 
@@ -77,7 +79,7 @@ def task_error(task: Mapping[str, Any]) -> MistError:
     words = f"{name} failed: {message}" if message else f"{name} {task.get('status')}"
     error = Rejected(words, reason=_reason(code, message) or str(task.get("status") or ""))
     if error.reason == "tools":
-        error.remedy = "VMware Tools do not run in the machine, so it cannot be asked; use force."
+        error.remedy = _NO_TOOLS
     return error
 
 

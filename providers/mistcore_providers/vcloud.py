@@ -221,6 +221,7 @@ class Vcloud(Provider):
         location: str = "",
         size: str = "",
         network: str = "",
+        address: str = "pool",
         user_data: str = "",
         start: bool = True,
     ) -> Machine:
@@ -230,6 +231,7 @@ class Vcloud(Provider):
             image: a template's id or name. location: a virtual data centre's id or name, needed if there are several.
             size: a sizing policy's id or name; by default what the template says.
             network: a network's id or name; by default what the template says.
+            address: in that network, "pool" (one that the service chooses), "dhcp", or the very address.
             user_data: the script that guest customisation runs (a shell script, or a batch file on Windows).
             start: power it on.
 
@@ -240,11 +242,14 @@ class Vcloud(Provider):
         """
         if not name.strip():
             raise InvalidFields({"name": "missing"}, provider=self.id)
+        if address.lower() not in ("pool", "dhcp") and not any(sort_addresses([address])):
+            raise InvalidFields({"address": 'must be "pool", "dhcp" or an IP address'}, provider=self.id)
         wanted = NewMachine(
             name=name,
             template=self._find("image", image, self.list_images()),
             vdc=self._vdc(location),
             network=self._find("network", network, self.list_networks()) if network else "",
+            address=address,
             policy=self._find("size", size, self.list_sizes()) if size else "",
             script=user_data,
             start=start,

@@ -340,6 +340,7 @@ class Entities(FakeService):
         if name in self.vapps.values():
             return self._problem(request, 400, "DUPLICATE_NAME", f'The vApp "{name}" already exists.')
         on = root.get("powerOn") == "true"
+        given = None
         item = root.find(f"{{{NS}}}SourcedItem")
         vm = self.add_vm(self.vms[self.templates[source][1][0]].name, vapp=name, vdc=vdc_id, status="UNRESOLVED")
         if item is not None:
@@ -347,7 +348,11 @@ class Entities(FakeService):
             vm.script = item.findtext(f".//{{{NS}}}CustomizationScript") or ""
             vm.computer_name = item.findtext(f".//{{{NS}}}ComputerName") or ""
             connection = item.find(f".//{{{NS}}}NetworkConnection")
-            vm.network = connection.get("network", "") if connection is not None else ""
+            if connection is not None:
+                vm.network = connection.get("network", "")
+                mode = connection.findtext(f"{{{NS}}}IpAddressAllocationMode")
+                fixed = connection.findtext(f"{{{NS}}}IpAddress")
+                given = fixed if mode == "MANUAL" else {"POOL": "10.1.0.50", "DHCP": "10.1.0.77"}[str(mode)]
             policy = item.find(f"{{{NS}}}ComputePolicy/{{{NS}}}VmSizingPolicy")
             if policy is not None:
                 vm.policy = policy.get("id", "")
@@ -355,7 +360,7 @@ class Entities(FakeService):
 
         def finish() -> None:
             vm.status, vm.deployed = ("POWERED_ON", True) if on else ("POWERED_OFF", False)
-            vm.ips = ["10.1.0.50"] if vm.network else []
+            vm.ips = [str(given)] if given else []
 
         task = self._task("vdcInstantiateVapp", finish, vm)
         return self._respond(request, self._vapp_element(vm.vapp, self._task_element(task)), 201)

@@ -573,6 +573,9 @@ def test_create(cloud: FakeVcloud) -> None:
     assert (machine.name, machine.state, machine.private_ips) == ("new web", "running", ("10.1.0.50",))
     assert vm.script == script.strip() or vm.script == script
     assert (vm.network, vm.computer_name) == ("lan", "new-web")
+    for address, ip in (("dhcp", "10.1.0.77"), ("10.1.0.9", "10.1.0.9")):
+        made = provider.create_machine(ip, image="debian", network="lan", address=address)
+        assert made.private_ips == (ip,)
     off = provider.create_machine("off", image=uuid_of("template", "Linux", "debian"), location="east", start=False)
     assert off.state == "stopped"
     with pytest.raises(Rejected) as caught:
@@ -603,6 +606,7 @@ def test_create_refuses_what_is_not_there(new_cloud: FakeVcloud) -> None:
         ({"location": ""}, "location"),
         ({"network": "wan"}, "network"),
         ({"size": "huge"}, "size"),
+        ({"network": "lan", "address": "any"}, "address"),
     ]:
         with pytest.raises(InvalidFields) as caught:
             provider.create_machine("new", **{**good, **wrong})
