@@ -53,9 +53,7 @@ class SshAdapter(_SDK.SSHHTTPAdapter):  # type: ignore[misc]
             if key:
                 self.ssh_params["key_filename"] = [key]
             try:
-                self.ssh_client.connect(
-                    **self.ssh_params, timeout=limit, banner_timeout=limit, auth_timeout=limit, channel_timeout=limit
-                )
+                self.ssh_client.connect(**self.ssh_params, timeout=limit, banner_timeout=limit, auth_timeout=limit)
             except BaseException:
                 self.ssh_client.close()  # a login that fails would leave its thread and socket behind
                 raise
@@ -114,9 +112,15 @@ class _ChannelSocket(io.RawIOBase):
     def __init__(self, channel: Any) -> None:
         self._channel = channel
         self._answered = False
-        self.sendall = channel.sendall
         self.settimeout = channel.settimeout
         self.gettimeout = channel.gettimeout
+
+    def sendall(self, data: Any) -> None:
+        try:
+            self._channel.sendall(data)
+        except OSError:  # the command may have ended before the request was out
+            self._complain()
+            raise
 
     def recv_into(self, buffer: Any) -> int:
         data = self._channel.recv(len(buffer))

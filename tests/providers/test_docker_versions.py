@@ -14,7 +14,7 @@ import pytest
 from docker.constants import DEFAULT_DOCKER_API_VERSION
 from fakes.docker import FakeDocker
 
-from mistcore import Machine, MachineState, ProviderError, Unreachable
+from mistcore import Machine, MachineState, ProviderError, Rejected, Unreachable
 from mistcore.deadline import Deadline, deadline
 from mistcore.testing.server import Response, json_response
 from mistcore_providers import _docker_records as records
@@ -148,6 +148,22 @@ def test_an_engine_that_fails(status: int) -> None:
         assert list(docker.list_machines()) == []
 
 
+def test_what_newer_engines_say_to_the_same() -> None:
+    running = 'cannot remove container "/web": container is running: stop the container before removing or force remove'
+    with FakeDocker() as engine, Docker(docker_host=engine.url) as docker:
+        docker.check()
+        engine.fault(json_response({"message": running}, 409))
+        with pytest.raises(Rejected, match="force=True") as caught:
+            docker.destroy_machine("web")
+        assert caught.value.reason == "state"
+        engine.fault(json_response({"message": "removal of container web is already in progress"}, 409))
+        docker.destroy_machine("web")  # it is being destroyed, as was asked for
+        taken = "driver failed programming external connectivity: Bind for 0.0.0.0:80: port is already allocated"
+        engine.fault(json_response({"message": taken}, 500))
+        with pytest.raises(Rejected, match="port is already allocated"):
+            docker.start_machine("web")
+
+
 def test_an_answer_that_is_no_json() -> None:
     with FakeDocker() as engine, Docker(docker_host=engine.url) as docker:
         docker.check()
@@ -171,7 +187,7 @@ def test_an_answer_without_an_end() -> None:
 def test_an_engine_that_never_answers() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         before = time.monotonic()
-        with deadline(0.5), pytest.raises(Unreachable, match="in time") as caught:
+        with deadline(0.5), pytest.raises(Unreachable) as caught:
             Docker(docker_host=f"127.0.0.1:{silent.getsockname()[1]}").check()
     assert caught.value.reason == "timeout"
     assert time.monotonic() - before < 3
