@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mistcore import MistError, ProviderError, Unreachable
-from mistcore.deadline import remaining
+from mistcore.deadline import sleep
 from mistcore.http import Answer, RestSession
 from mistcore_providers._azure_errors import operation_error
 
@@ -127,9 +127,7 @@ class Arm:
     def _sleep(self, seconds: float, end: float) -> None:
         if time.monotonic() + seconds > end:
             raise Unreachable("it takes too long", reason="timeout")
-        wake = time.monotonic() + seconds
-        while (left := wake - time.monotonic()) > 0:
-            time.sleep(remaining(min(left, 0.5)))
+        sleep(seconds)
 
     def _next(self, body: Any) -> str:
         link = body.get("nextLink") if isinstance(body, Mapping) else None

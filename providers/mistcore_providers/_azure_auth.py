@@ -14,11 +14,10 @@ import re
 import shutil
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import attrs
@@ -26,12 +25,9 @@ import attrs
 from mistcore import AuthenticationFailed, InvalidFields, MistError, ProviderError, Unreachable
 from mistcore.http import RestSession
 from mistcore_providers._azure_errors import entra_error
-
-if TYPE_CHECKING:
-    from requests.auth import AuthBase
+from mistcore_providers._tokens import Tokens
 
 _PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----.+?-----END \1-----", re.DOTALL)
-_SOON = 300.0
 #: Older versions of `az` tell the end of a token as local time only; they renew it when less than this is left.
 _UNKNOWN_LIFE = 600.0
 _METADATA_SERVICE = "http://169.254.169.254"
@@ -105,8 +101,8 @@ def read_certificate(value: str) -> tuple[str, str]:
     return f"{key}\n", f"{certificate}\n"
 
 
-class Tokens:
-    """Hands out a token that is good for some minutes more, from memory or by asking. For any number of threads."""
+class AzureTokens(Tokens):
+    """Tokens of one account: whose they are is decided when the first is asked for."""
 
     def __init__(
         self,
@@ -118,51 +114,25 @@ class Tokens:
         session: Callable[..., RestSession],
         timeout: Callable[[], float],
     ) -> None:
+        super().__init__(timeout)
         self._login = login
         self._authority = authority
         self._audience = audience
         self._subscription_id = subscription_id
         self._session = session
-        self._timeout = timeout
-        self._lock = threading.Lock()
-        self._ask: Callable[[], Mapping[str, Any]] | None = None
-        self._token, self._good_until = "", 0.0
-        #: Where the tokens come from: "client secret", "certificate", "managed identity", "az login" …
-        self.source = ""
+        self._way: Callable[[], Mapping[str, Any]] | None = None
 
-    def get(self) -> str:
-        """Return a token. Raises `AuthenticationFailed`, `Unreachable`, `ProviderError`, `InvalidFields`."""
-        if not self._lock.acquire(timeout=self._timeout()):
-            raise Unreachable("no token within the time allowed", reason="timeout")
-        try:
-            if time.time() < self._good_until - _SOON:
-                return self._token
-            if self._ask is None:
-                self._ask = self._choose()
-            answer = self._ask()
-            self._token = str(answer["access_token"])
-            self._good_until = time.time() + float(answer.get("expires_in") or 0)
-            return self._token
-        finally:
-            self._lock.release()
+    def ask(self) -> tuple[str, float]:
+        """Ask for a token. Raises `AuthenticationFailed`, `Unreachable`, `ProviderError`, `InvalidFields`."""
+        if self._way is None:
+            self._way = self._choose()
+        answer = self._way()
+        return str(answer["access_token"]), float(answer.get("expires_in") or 0)
 
     def forget(self) -> None:
-        """Drop the token, since it was refused; the next request asks for another."""
-        with self._lock:
-            self._token, self._good_until, self._ask = "", 0.0, None
-
-    def sign(self) -> AuthBase:
-        """Return what puts the token into a request."""
-        from requests.auth import AuthBase
-
-        tokens = self
-
-        class Bearer(AuthBase):
-            def __call__(self, request: Any) -> Any:
-                request.headers["Authorization"] = f"Bearer {tokens.get()}"
-                return request
-
-        return Bearer()
+        """Drop the token and, with it, what msal keeps."""
+        super().forget()
+        self._way = None
 
     def _choose(self) -> Callable[[], Mapping[str, Any]]:
         login = self._login

@@ -30,7 +30,7 @@ from mistcore import (
 from mistcore.http import RestSession
 from mistcore.parallel import in_parallel
 from mistcore_providers._azure_arm import COMPUTE, NETWORK, PERMISSIONS, SKUS, SUBSCRIPTIONS, Arm
-from mistcore_providers._azure_auth import Login, Tokens, read_certificate
+from mistcore_providers._azure_auth import AzureTokens, Login, read_certificate
 from mistcore_providers._azure_cloud import CLOUDS, guid, https, location_name, tenant
 from mistcore_providers._azure_create import Plan, create, destroy_storage
 from mistcore_providers._azure_errors import arm_error
@@ -314,16 +314,16 @@ class Azure(Provider):
     def _arm(self) -> Arm:
         return self._connections()[0]
 
-    def _tokens(self) -> Tokens:
+    def _tokens(self) -> AzureTokens:
         return self._connections()[1]
 
-    def _connections(self) -> tuple[Arm, Tokens]:
+    def _connections(self) -> tuple[Arm, AzureTokens]:
         kept = self.__dict__.get("_kept")
         return kept or self.__dict__.setdefault("_kept", self._connect())  # type: ignore[no-any-return]
 
-    def _connect(self) -> tuple[Arm, Tokens]:
+    def _connect(self) -> tuple[Arm, AzureTokens]:
         cloud = CLOUDS[self.cloud]
-        tokens = Tokens(
+        tokens = AzureTokens(
             Login(self.tenant_id, self.client_id, self.client_secret, self.certificate),
             authority=(self.authority or cloud.authority).rstrip("/"),
             audience=cloud.endpoint,
