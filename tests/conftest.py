@@ -10,6 +10,7 @@ import pytest
 # Real servers and stand-ins, started when a test first asks for them.
 pytest_plugins: list[str] = [
     "fakes.azure_fixtures",
+    "fakes.gce_fixtures",
     "peers.docker_engine",
     "peers.libvirtd",
     "peers.mimic",
