@@ -17,14 +17,30 @@ SubscriptionClient = pytest.importorskip("azure.mgmt.resource.subscriptions").Su
 DEBIAN = {"publisher": "Debian", "offer": "debian-12", "sku": "12-gen2", "version": "latest"}
 
 
+@pytest.fixture(autouse=True)
+def _closed():
+    """Close what the SDK leaves open: its connections would be reported in some later test."""
+    yield
+    for each in opened:
+        each.close()
+    opened.clear()
+
+
+opened: list = []
+
+
+def keep(each):
+    opened.append(each)
+    return each
+
+
 def credential(azure, ca, secret=SECRET, client=CLIENT, tenant=TENANT):
-    return identity.ClientSecretCredential(
-        tenant, client, secret, authority=azure.url, disable_instance_discovery=True, connection_verify=ca
-    )
+    options = {"authority": azure.url, "disable_instance_discovery": True, "connection_verify": ca}
+    return keep(identity.ClientSecretCredential(tenant, client, secret, **options))
 
 
 def open_client(cls, azure, ca, login=None):
-    return cls(
+    made = cls(
         login or credential(azure, ca),
         *([] if cls is SubscriptionClient else [SUBSCRIPTION]),
         base_url=azure.url,
@@ -33,6 +49,7 @@ def open_client(cls, azure, ca, login=None):
         polling_interval=0,
         retry_total=0,
     )
+    return keep(made)
 
 
 def test_sdk_lives_a_machines_life(azure, azure_ca):
@@ -140,10 +157,10 @@ def test_sdk_is_known_by_its_certificate(azure, azure_ca):
     pem, certificate = application_key()
     azure.client.certificates.append(certificate)
     options = {"authority": azure.url, "disable_instance_discovery": True, "connection_verify": azure_ca}
-    login = identity.CertificateCredential(TENANT, CLIENT, certificate_data=pem.encode(), **options)
+    login = keep(identity.CertificateCredential(TENANT, CLIENT, certificate_data=pem.encode(), **options))
     assert list(open_client(ComputeManagementClient, azure, azure_ca, login).virtual_machines.list_all()) == []
     stranger, _ = application_key()
-    login = identity.CertificateCredential(TENANT, CLIENT, certificate_data=stranger.encode(), **options)
+    login = keep(identity.CertificateCredential(TENANT, CLIENT, certificate_data=stranger.encode(), **options))
     with pytest.raises(azure_core.ClientAuthenticationError, match="AADSTS700027"):
         list(open_client(ComputeManagementClient, azure, azure_ca, login).virtual_machines.list_all())
 
@@ -156,7 +173,7 @@ def test_sdk_cannot_sign_with_another_key(azure, azure_ca):
     end = "-----END PRIVATE KEY-----\n"
     mixed = other.partition(end)[0] + end + pem.partition(end)[2]
     options = {"authority": azure.url, "disable_instance_discovery": True, "connection_verify": azure_ca}
-    login = identity.CertificateCredential(TENANT, CLIENT, certificate_data=mixed.encode(), **options)
+    login = keep(identity.CertificateCredential(TENANT, CLIENT, certificate_data=mixed.encode(), **options))
     with pytest.raises(azure_core.ClientAuthenticationError, match=r"AADSTS700027.*Signature verification failed"):
         login.get_token(f"{AUDIENCE}/.default")
 

@@ -23,6 +23,7 @@ def _trust(gce_ca, monkeypatch):
 def client(gce):
     """Return clients of the SDK for one kind of resource, all with the same key."""
     info = gce.new_key()
+    made = []
 
     def make(kind, key=info):
         module = __import__(f"google.cloud.compute_v1.services.{kind}.transports", fromlist=["x"])
@@ -31,9 +32,12 @@ def client(gce):
         transport = getattr(module, f"{name}RestTransport")(
             host=gce.url.removeprefix("https://"), credentials=credentials, url_scheme="https"
         )
+        made.append(transport)
         return getattr(compute, f"{name}Client")(transport=transport)
 
-    return make
+    yield make
+    for transport in made:
+        transport.close()
 
 
 def test_sdk_lives_a_machines_life(gce, client):
