@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -80,11 +81,19 @@ def remove_leftovers(path: Path) -> None:
 
 def hand_over(target: Path | int, like: os.stat_result) -> None:
     """Give what root makes in a user's place to that user, who could not read it otherwise (after `sudo mist …`)."""
-    if hasattr(os, "geteuid") and os.geteuid() == 0 and like.st_uid != 0:
-        if isinstance(target, int):
-            os.fchown(target, like.st_uid, like.st_gid)
-        else:
-            os.chown(target, like.st_uid, like.st_gid, follow_symlinks=False)
+    if not hasattr(os, "geteuid") or os.geteuid() != 0 or like.st_uid == 0:
+        return
+    if isinstance(target, int):
+        os.fchown(target, like.st_uid, like.st_gid)
+        return
+    descriptor = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        status = os.fstat(descriptor)
+        is_ours = stat.S_ISDIR(status.st_mode) or status.st_nlink == 1
+        if is_ours and status.st_uid == 0:  # not another file of root's that the user put there under this name
+            os.fchown(descriptor, like.st_uid, like.st_gid)
+    finally:
+        os.close(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

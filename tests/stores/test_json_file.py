@@ -590,6 +590,19 @@ def test_root_leaves_the_files_to_their_owner(path: Path) -> None:
     assert path.stat().st_uid == 34567
 
 
+def test_root_gives_away_nothing_that_a_user_linked_there(path: Path, tmp_path: Path) -> None:
+    if os.geteuid():
+        pytest.skip("only root can give files away")
+    precious = tmp_path / "precious"
+    precious.touch(0o600)
+    path.parent.mkdir()
+    os.chown(path.parent, 12345, 23456)
+    path.with_name("backends.json.lock").hardlink_to(precious)
+    put(JsonStore(path), record(1))
+    assert precious.stat().st_uid == 0
+    assert path.stat().st_uid == 12345
+
+
 @pytest.fixture
 def public_folder() -> Iterator[Path]:
     """A folder that everybody can reach, unlike pytest's."""
