@@ -73,6 +73,8 @@ def manager_of(context: click.Context) -> BackendManager:
     found = context.find_object(Context)
     if found is None:  # completing: the group itself has not run
         found = context.find_root().obj = Context(context.find_root().params.get("store"))
+    if "manager" not in vars(found):  # sessions at the services end with the run
+        context.find_root().call_on_close(found.manager.close)
     return found.manager
 
 

@@ -134,3 +134,9 @@ def test_providers_and_plugins(mist) -> None:
     assert "Console, API, New token." in mist("providers", "acme").out
     assert mist("providers", "nope").status == 2
     assert json.loads(mist("plugins", "--json").out)[0]["problem"] == ""
+
+
+def test_sessions_at_the_services_end_with_the_run(mist) -> None:
+    before = Acme.closed
+    assert mist("machines").status == 0
+    assert Acme.closed == before + 2
