@@ -19,12 +19,15 @@ from mistcore import (
     Rejected,
     Unreachable,
 )
+from mistcore.deadline import deadline
 from mistcore.http import Answer, RestSession
 from mistcore_providers._vcloud_data import flag, parse_xml, rows
 from mistcore_providers._vcloud_errors import meaning, pin
 
 __all__ = ["Login", "VcloudSession", "base_address"]
 
+#: A logout is a courtesy: nobody waits for it for long.
+_LOGOUT_SECONDS = 3.0
 #: From this version on there is JSON below `/api`; older ones speak XML only.
 _JSON_SINCE = (30, 0)
 #: From this version on the login is that of the cloud API.
@@ -143,7 +146,8 @@ class VcloudSession(RestSession):
             path = "api/session"
             if state.cloud:
                 path = f"cloudapi/1.0.0/sessions/{quote(str(state.session.get('id') or 'current'), safe=':')}"
-            with contextlib.suppress(MistError):  # it is over by now, or ends by itself
+            # Where this fails, the session is over by now, or ends by itself.
+            with contextlib.suppress(MistError), deadline(_LOGOUT_SECONDS):
                 self._within(state, "DELETE", path, expect="")
         super().close()
 

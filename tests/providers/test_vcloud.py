@@ -253,6 +253,15 @@ def test_sessions_are_closed_when_done(cloud: FakeVcloud) -> None:
     assert list(provider.list_machines()) == []  # and made anew when needed
 
 
+def test_a_logout_that_is_not_answered_is_not_waited_for(new_cloud: FakeVcloud) -> None:
+    provider = account(new_cloud)
+    provider.check()
+    new_cloud.latency = 20
+    began = time.monotonic()
+    provider.close()
+    assert time.monotonic() - began < 6
+
+
 def test_one_login_for_everything(cloud: FakeVcloud) -> None:
     provider = account(cloud)
     provider.check()
