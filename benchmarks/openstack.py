@@ -55,7 +55,7 @@ def _libcloud(login: Login) -> Any:
     return lambda: driver(
         login["username"],
         login["password"],
-        ex_force_auth_url=login["auth_url"],
+        ex_force_auth_url=login["auth_url"].removesuffix("/v3"),
         ex_force_auth_version="3.x_password",
         ex_tenant_name=login["tenant_name"],
         ex_domain_name="Default",

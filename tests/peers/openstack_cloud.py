@@ -98,23 +98,13 @@ class OpenStackCloud:
 @contextmanager
 def running(folder: Path, port: int, **settings: str) -> Iterator[OpenStackCloud]:
     """Start an empty cloud with its state in `folder`, and stop it in the end."""
-    environment = {**ENVIRONMENT, "OSP_DIR": str(folder), "OSP_LIMIT": str(_LIMIT), **settings}
+    environment = _settings(folder, **settings)
     with one_run_at_a_time(folder):
         down = ["bash", str(_HERE / "down.sh")]
         subprocess.run(down, env=environment, check=False, capture_output=True, timeout=60)
         environment["OSP_PORT"] = str(free_ports(port, 5))
         try:
-            started = subprocess.run(
-                ["bash", str(_HERE / "up.sh"), "--fresh"],
-                env=environment,
-                check=False,
-                capture_output=True,
-                text=True,
-                stdin=subprocess.DEVNULL,
-                timeout=_LIMIT + 120,
-            )
-            if started.returncode != 0:
-                require.missing(f"OpenStack does not start: {started.stderr[-3000:]}")
+            _up("--fresh", environment)
             told = json.loads((folder / "peer.json").read_text())
             yield OpenStackCloud(
                 told["auth_url"], told["auth_url_v2"], told["region"], told["compute_url"], told["users"]
@@ -131,7 +121,7 @@ def openstack_cloud() -> Iterator[OpenStackCloud]:
         yield cloud
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def keystone12_cloud() -> Iterator[OpenStackCloud]:
     """The same Nova behind Keystone 12, the last one with the v2.0 API; skips where there is no Python 3.6 for it."""
     wanted()
@@ -139,11 +129,38 @@ def keystone12_cloud() -> Iterator[OpenStackCloud]:
         pytest.skip("Keystone v2.0 needs Python 3.6, which is no longer to be had from Debian or PyPI")
     folder = FOLDER / "openstack-keystone12"
     folder.mkdir(parents=True, exist_ok=True)
-    shared = FOLDER / "openstack" / "venv"
-    if (shared / ".ok").exists() and not (folder / "venv").exists():
-        (folder / "venv").symlink_to(shared)
+    if not (folder / "venv").exists():
+        (folder / "venv").unlink(missing_ok=True)
+        (folder / "venv").symlink_to(_installed() / "venv")
     with running(folder, 17600, OSP_KEYSTONE="12", OSP_PYTHON36=str(_python36())) as cloud:
         yield cloud
+
+
+def _installed() -> Path:
+    """Install the other cloud, whose services this one shares, if it has not been installed; return its folder."""
+    folder = FOLDER / "openstack"
+    if not (folder / "venv" / ".ok").exists():
+        with one_run_at_a_time(folder):
+            _up("--install", {**_settings(folder), "OSP_PORT": str(free_ports(15600, 5))})
+    return folder
+
+
+def _settings(folder: Path, **settings: str) -> dict[str, str]:
+    return {**ENVIRONMENT, "OSP_DIR": str(folder), "OSP_LIMIT": str(_LIMIT), **settings}
+
+
+def _up(option: str, environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        ["bash", str(_HERE / "up.sh"), option],
+        env=environment,
+        check=False,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=_LIMIT + 120,
+    )
+    if done.returncode != 0:
+        require.missing(f"OpenStack does not start: {done.stderr[-3000:]}")
 
 
 def _python36() -> Path | None:
