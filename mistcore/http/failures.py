@@ -71,7 +71,7 @@ class Failure:
         except ValueError:
             phrase = str(self.status)
         if self.message:
-            return f"{self.message} ({phrase} for {self.method} {self.url})"
+            return f"{self.message.rstrip('.')} ({phrase} for {self.method} {self.url})"
         return f"the service answered {phrase} for {self.method} {self.url}"
 
 
