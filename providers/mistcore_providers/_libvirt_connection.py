@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import os
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 import attrs
 
@@ -21,6 +24,7 @@ R = TypeVar("R")
 _CLOSE_SECONDS = 2.0
 #: So many calls may be stuck in libvirt at once before no more are made: each one holds a thread and a socket.
 _STUCK_AT_MOST = 8
+_open_ones: WeakSet[Connection] = WeakSet()
 
 
 @attrs.define(eq=False)
@@ -36,6 +40,7 @@ class Connection:
     target: Target
     read_only: bool = attrs.field(default=False, init=False)
     _raw: Any = attrs.field(default=None, init=False, repr=False)
+    _pid: int = attrs.field(default=0, init=False, repr=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
     _stuck: set[object] = attrs.field(factory=set, init=False, repr=False)
 
@@ -71,19 +76,31 @@ class Connection:
 
     def close(self) -> None:
         """Close it, if it is open, without waiting for long: a dead peer answers no goodbye."""
+        if self._pid != os.getpid():
+            self.let_go()
         with self._lock:
             held, self._raw = [self._raw], None
         with contextlib.suppress(Unreachable):
             bounded(held.clear, _CLOSE_SECONDS)
+
+    def let_go(self) -> None:
+        """Forget the connection without saying goodbye to the daemon, which could wait for an answer for ever."""
+        raw, self._raw = self._raw, None
+        if raw is not None:
+            raw._o = None
 
     def _open(self, seconds: float) -> tuple[Any, bool]:
         """Return the open connection, and whether it was opened just now."""
         if not self._lock.acquire(timeout=seconds):
             raise Unreachable("another call is still waiting for the connection", reason="timeout")
         try:
+            if self._raw is not None and self._pid != os.getpid():
+                self.let_go()  # this is a forked child, and the connection is its parent's
             if self._raw is not None:
                 return self._raw, False
             self._raw, self.read_only = self._bounded(lambda: self._connect(seconds), seconds, None)
+            self._pid = os.getpid()
+            _open_ones.add(self)
             return self._raw, True
         finally:
             self._lock.release()
@@ -139,3 +156,12 @@ class Connection:
         with self._lock:
             if self._raw is raw:
                 self._raw = None
+
+
+def _let_go_of_all() -> None:
+    """End the program without a goodbye to daemons: the sockets close by themselves."""
+    for connection in list(_open_ones):
+        connection.let_go()
+
+
+atexit.register(_let_go_of_all)

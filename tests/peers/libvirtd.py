@@ -98,6 +98,10 @@ def _needed() -> None:
     absent = [name for name in _PROGRAMS if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") is None]
     if absent:
         missing(f"a libvirt daemon needs {', '.join(absent)}; the packages are in tests/peers/apt.txt")
+    try:
+        import libvirt  # noqa: F401
+    except ImportError:
+        missing("libvirt's Python binding is not installed: tests/peers/install_libvirt.py installs it")
     if os.geteuid() != 0:
         missing("a libvirt daemon of our own needs root, for a mount namespace")
 

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,10 +28,12 @@ from mistcore import (
     Unreachable,
 )
 from mistcore.deadline import deadline
+from mistcore_providers.libvirt import Libvirt
 
-libvirt = pytest.importorskip("libvirt", reason="libvirt's Python binding is not installed")
-
-from mistcore_providers.libvirt import Libvirt  # noqa: E402
+try:
+    import libvirt
+except ImportError:  # then the daemon's fixture says so
+    libvirt = None
 
 DOMAIN = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>16</memory><vcpu>1</vcpu>
 <os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features>
@@ -503,7 +506,7 @@ def test_no_daemon_behind_a_good_ssh_server(libvirtd: LibvirtDaemon) -> None:
 # -- what goes wrong on the way ---------------------------------------------------------------------------------------
 
 
-def test_no_ssh_server() -> None:
+def test_no_ssh_server(libvirtd: LibvirtDaemon) -> None:
     with pytest.raises(Unreachable) as caught:
         Libvirt(machine_hostname="127.0.0.1", ssh_port=port_of_nobody()).check()
     assert caught.value.reason == "refused"
@@ -600,6 +603,44 @@ def test_a_connection_that_breaks_is_opened_again(libvirtd: LibvirtDaemon, defin
             assert relay.accepted == 3
     finally:
         relay.close()
+
+
+def test_a_forked_child_opens_its_own(libvirtd: LibvirtDaemon) -> None:
+    relay = _Relay(int(libvirtd.tcp.rsplit(":", 1)[1].split("/")[0]))
+    code = f"""
+import os, sys, warnings
+warnings.simplefilter("ignore")
+from mistcore_providers.libvirt import Libvirt
+provider = Libvirt(uri="qemu+tcp://127.0.0.1:{relay.port}/system", auth_user="alice", auth_password="s3cret")
+provider.check()
+child = os.fork()
+if not child:
+    list(provider.list_machines())
+    sys.exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+list(provider.list_machines())
+"""
+    try:
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+        assert relay.accepted == 2
+    finally:
+        relay.close()
+
+
+def test_a_program_ends_although_the_daemon_does_not_answer(libvirtd: LibvirtDaemon) -> None:
+    code = f"""
+import os
+from mistcore_providers.libvirt import Libvirt
+provider = Libvirt(uri={libvirtd.uri!r})
+provider.check()
+os.kill({libvirtd.pid}, 19)
+"""
+    began = time.monotonic()
+    try:
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    finally:
+        os.kill(libvirtd.pid, 18)
+    assert time.monotonic() - began < 20
 
 
 def test_one_instance_in_many_threads(provider: Libvirt, define: Callable[..., str]) -> None:
