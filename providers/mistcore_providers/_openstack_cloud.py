@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import requests
 import requests.adapters
+import requests.utils
 from keystoneauth1 import exceptions
 from keystoneauth1.access import AccessInfo
 from keystoneauth1.session import Session
@@ -39,13 +40,14 @@ class TimedAdapter(requests.adapters.BaseAdapter):
     def __init__(self, seconds: Callable[[], float], *, verify: bool, ca_cert: str) -> None:
         super().__init__()
         self._seconds = seconds
-        self._transport = Transport(verify=verify, ca_cert=ca_cert)
+        self._trust: dict[str, Any] = {"verify": verify, "ca_cert": ca_cert}
+        self._transports: dict[bool, Transport] = {}
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         """Send a request and return the whole answer."""
         split = urlsplit(request.url or "")
         try:
-            response, body = self._transport.exchange(
+            response, body = self._transport(request.url or "").exchange(
                 request,
                 origin=f"{split.scheme}://{split.netloc}",
                 seconds=self._seconds(),
@@ -58,7 +60,17 @@ class TimedAdapter(requests.adapters.BaseAdapter):
 
     def close(self) -> None:
         """Close the connections."""
-        self._transport.close()
+        while self._transports:
+            self._transports.popitem()[1].close()
+
+    def _transport(self, url: str) -> Transport:
+        """Return the connections for an address; without the CAs, which are dear to load, where there is no TLS."""
+        plain = url.startswith("http://") and not requests.utils.get_environ_proxies(url, no_proxy=None)
+        found = self._transports.get(plain)
+        if found is None:
+            made = Transport(verify=False, ca_cert="") if plain else Transport(**self._trust)
+            found = self._transports.setdefault(plain, made)
+        return found
 
 
 def new_session(login: Any, seconds: Callable[[], float], *, verify: bool = True, ca_cert: str = "") -> Session:
@@ -296,7 +308,7 @@ class Cloud:
         missing = sorted({name for name in wanted if name and name not in known})
         for start in range(0, len(missing), _NAMES_PER_REQUEST):
             some = missing[start : start + _NAMES_PER_REQUEST]
-            rows = self._quietly("image", "/v2/images", "images", id="in:" + ",".join(some), limit=len(some))
+            rows = self._quietly("image", "/v2/images", "images", id="in:" + ",".join(some), limit=len(some) + 1)
             _learn(known, rows, some)
         return known
 

@@ -198,9 +198,11 @@ class FakeOpenStack(FakeService):
         if marker and marker not in ids:
             return json_response({"badRequest": {"message": f"marker [{marker}] not found", "code": 400}}, status=400)
         start = ids.index(marker) + 1 if marker else 0
-        some = rows[start : start + self.page]
+        page = min(self.page, int(request.query.get("limit", self.page)))
+        some = rows[start : start + page]
         body: dict[str, Any] = {key: some}
-        if start + self.page < len(rows):
+        # Glance names a next page after every full one, be there any more or not.
+        if start + page < len(rows) or (key == "images" and len(some) == page):
             link = f"http://internal.invalid/{key}?marker={some[-1]['id']}"
             body |= {"next": link} if key == "images" else {f"{key}_links": [{"rel": "next", "href": link}]}
         return json_response(body)
