@@ -223,8 +223,13 @@ class _Handler(BaseHTTPRequestHandler):
         )
         response = self.respond(request)
         time.sleep(response.delay)
-        self.send_response(response.status)
-        headers = {"Content-Length": str(len(response.body)), **response.headers}
+        self.send_response_only(response.status)
+        headers = {
+            "Server": self.version_string(),
+            "Date": self.date_time_string(),
+            "Content-Length": str(len(response.body)),
+            **response.headers,
+        }
         for name, value in headers.items():
             self.send_header(name, value)
         if response.cut is not None:
