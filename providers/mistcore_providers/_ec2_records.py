@@ -33,13 +33,13 @@ _EXTRA = {
     "dnsName": "public_dns",
     "reason": "state_reason",
 }
-#: Elements with one text each, of which the first within an instance is the instance's own.
-_ONCE = frozenset({"instanceId", "imageId", "instanceType", "availabilityZone", *_EXTRA})
+#: What becomes a field of the machine. Of these, and of those above, the first within an instance is its own.
+_OWN = frozenset({"instanceId", "imageId", "instanceType", "availabilityZone"})
 #: Every one of these is an address; those of IPv6 are globally unique and routed, so they count as public.
 _PUBLIC = frozenset({"ipAddress", "publicIp", "ipv6Address"})
 _MANY = frozenset({"privateIpAddress", "groupId", "attachTime"})
 _NESTED = frozenset({"instanceState", "name", "tagSet", "key", "value"})
-_WANTED = _ONCE | _PUBLIC | _MANY | _NESTED
+_WANTED = frozenset(_EXTRA) | _OWN | _PUBLIC | _MANY | _NESTED
 
 
 def read_instances(body: bytes, expected: str, region: str) -> tuple[list[Machine], str]:
@@ -49,59 +49,59 @@ def read_instances(body: bytes, expected: str, region: str) -> tuple[list[Machin
     """
     document = Flat(body, expected)
     machines = [_machine(leaves, region) for leaves in document.entries("instancesSet", "instanceId", _WANTED)]
-    return [machine for machine in machines if machine.id], document.first("nextToken").strip()
+    return [machine for machine in machines if machine.id], document.only("nextToken").strip()
 
 
 def _machine(leaves: list[tuple[str, str]], region: str) -> Machine:
-    texts: dict[str, str] = {}
+    own: dict[str, str] = {}
+    extra: dict[str, Any] = {"region": region}
     tags: dict[str, str] = {}
-    groups: dict[str, None] = {}
     public: list[str] = []
     private: list[str] = []
-    since: list[str] = []
+    groups: list[str] = []
+    since = ""
     state = MachineState.UNKNOWN
     key = within = ""
     for tag, value in leaves:
-        if tag in _ONCE:
-            if value and tag not in texts:
-                texts[tag] = value
+        if tag in _EXTRA:
+            if value:
+                extra.setdefault(_EXTRA[tag], value)
         elif tag == "value":
             if within == "tagSet":
                 tags[key] = value
             continue
         elif tag == "key":
-            key = value
+            key = intern(value)
             continue
         elif tag == "privateIpAddress":
             private.append(value)
         elif tag in _PUBLIC:
             public.append(value)
+        elif tag in _OWN:
+            own.setdefault(tag, value)
         elif tag == "groupId":
-            groups[value] = None
+            groups.append(value)
         elif tag == "attachTime":
-            since.append(value)
+            # The launch time is that of the last start. The first interface and disk are attached when the instance is
+            # made, and nothing can be before, so the oldest of all these times is when that was.
+            if value and (not since or value < since):
+                since = value
         elif tag == "name" and within == "instanceState":
             state = _STATES.get(value, MachineState.UNKNOWN)
         within = tag
-    extra: dict[str, Any] = {"region": region}
-    for tag, name in _EXTRA.items():
-        if tag in texts:
-            extra[name] = texts[tag]
+    launched = extra.get("launched_at", "")
     if groups:
-        extra["security_groups"] = list(groups)
-    # The launch time is that of the last start. The first interface and disk are attached when the instance is made,
-    # and nothing can be before, so the oldest of all these times is when that was.
-    created = min(filter(None, (texts.get("launchTime"), *since)), default="")
+        extra["security_groups"] = list(dict.fromkeys(groups))
     return Machine(
-        id=texts.get("instanceId", ""),
+        id=own.get("instanceId", ""),
         name=tags.get("Name", ""),
         state=state,
         public_ips=public,
         private_ips=private,
-        size=intern(texts.get("instanceType", "")),
-        image=intern(texts.get("imageId", "")),
-        region=intern(texts.get("availabilityZone") or region),
-        created_at=_time(created),
+        size=intern(own.get("instanceType", "")),
+        image=intern(own.get("imageId", "")),
+        region=intern(own.get("availabilityZone") or region),
+        created_at=_time(min(since or launched, launched or since)),
         tags=tags,
         extra=extra,
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import groupby, pairwise
 from typing import Any
 from xml.etree.ElementTree import TreeBuilder
 from xml.parsers import expat
@@ -65,14 +66,14 @@ class Flat:
                 self._text = body.decode()
             except UnicodeDecodeError:
                 plain = False
-        plain = plain and self._text.find('="', self._text.find(">", self._text.find(f"<{root}"))) < 0
+        plain = plain and not _has_attributes(self._text, self._text.find(">", self._text.find(f"<{root}")))
         self._tree = None if plain else parse(body)
 
-    def first(self, tag: str) -> str:
-        """Return the text of the first element with this tag, or ""."""
+    def only(self, tag: str) -> str:
+        """Return the text of the only element with this tag, or "" where there is none."""
         if self._tree is not None:
             return next((element.text or "" for element in self._tree.iter() if local(element) == tag), "")
-        start = self._text.find(f"<{self._namespace}{tag}>")
+        start = self._text.rfind(f"<{self._namespace}{tag}>")
         if start < 0:
             return ""
         return _unescaped(self._text[self._text.find(">", start) + 1 : self._text.find("<", start + 1)])
@@ -94,17 +95,30 @@ class Flat:
         document, namespace = self._text, self._namespace
         pattern = _pattern(namespace, wanted)
         opening, closing, marked = f"<{namespace}{name}>", f"</{namespace}{name}>", f"<{namespace}{mark}>"
+        begins = re.compile(rf"<{re.escape(namespace)}item>\s*{re.escape(marked)}")
         end = 0
         while (start := document.find(opening, end)) >= 0:
             end = document.find(closing, start)
-            if document.count(marked, start, end) > 1:
-                yield from _entries_in(parse(f"{document[start:end]}{closing}".encode()), wanted)
-                continue
-            leaves = pattern.findall(document, start, end)
-            if document.find("&", start, end) >= 0:
-                leaves = [(tag, _unescaped(value)) for tag, value in leaves]
-            if leaves:
-                yield leaves
+            bounds = [start, end]
+            several = document.count(marked, start, end)
+            if several > 1:
+                bounds = [*(found.start() for found in begins.finditer(document, start, end)), end]
+                if len(bounds) != several + 1:  # the mark does not come first in each, so where one ends is not seen
+                    yield from _entries_in(parse(f"{document[start:end]}{closing}".encode()), wanted)
+                    continue
+            for first, last in pairwise(bounds):
+                leaves = pattern.findall(document, first, last)
+                if document.find("&", first, last) >= 0:
+                    leaves = [(tag, _unescaped(value)) for tag, value in leaves]
+                if leaves:
+                    yield leaves
+
+
+def _has_attributes(document: str, start: int) -> bool:
+    """Tell whether a tag after the root's has an attribute; the dear search comes only after the cheap ones."""
+    if document.find("=", start) < 0 or not re.compile(r"=\s*[\"']").search(document, start):
+        return False
+    return re.compile(r"<[^<>]*=\s*[\"']").search(document, start) is not None
 
 
 def _entries_in(element: Any, wanted: frozenset[str]) -> Iterator[list[tuple[str, str]]]:
@@ -161,8 +175,10 @@ def _expect(tag: str, expected: str) -> None:
 
 @cache
 def _pattern(namespace: str, wanted: frozenset[str]) -> re.Pattern[str]:
+    by_letter = [(letter, list(tags)) for letter, tags in groupby(sorted(wanted), key=lambda tag: tag[0])]
+    names = "|".join(f"{letter}(?:{'|'.join(tag[1:] for tag in tags)})" for letter, tags in by_letter)
     # The text of an element that has children is the white space before the first of them.
-    return re.compile(rf"<{re.escape(namespace)}({'|'.join(sorted(wanted))})>([^<]*)")
+    return re.compile(rf"<{re.escape(namespace)}({names})>([^<]*)")
 
 
 def items(element: Any, name: str) -> Any:

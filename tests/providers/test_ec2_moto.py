@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from peers.moto_server import Moto
@@ -20,6 +25,7 @@ from mistcore import (
     Registry,
     Rejected,
 )
+from mistcore.testing.server import FakeService, Request, Response, json_response, route
 from mistcore_providers.ec2 import Ec2
 
 IMAGE = "ami-12c6146b"
@@ -353,3 +359,94 @@ def test_no_key_at_all_means_the_chain_of_aws(moto: Moto, monkeypatch: pytest.Mo
             cls(region="us-east-1", endpoint=moto.url, profile="play").check()
         with pytest.raises(AuthenticationFailed, match="'empty' holds no credentials"):
             cls(region="us-east-1", endpoint=moto.url, profile="empty").check()
+
+
+class Metadata(FakeService):
+    """What an instance with a role finds at its metadata address (IMDSv2)."""
+
+    given: ClassVar[dict[str, Any]] = {}
+
+    @route("PUT", "/latest/api/token")
+    def token(self, _request: Request) -> Response:
+        return Response(200, b"a-token")
+
+    @route("GET", "/latest/meta-data/iam/security-credentials/")
+    def role(self, _request: Request) -> Response:
+        return Response(200, b"the-role")
+
+    @route("GET", "/latest/meta-data/iam/security-credentials/the-role")
+    def credentials_of_the_role(self, _request: Request) -> Response:
+        return json_response(self.given)
+
+
+def test_the_role_of_the_instance_it_runs_on(moto: Moto, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, secret = moto.user("on-an-instance", "ec2:Describe*")
+    with Metadata() as metadata, moto.enforcing():
+        Metadata.given = {
+            "Code": "Success",
+            "AccessKeyId": key,
+            "SecretAccessKey": secret,
+            "Token": "",
+            "Expiration": (datetime.now(UTC) + timedelta(hours=6)).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.url)
+        assert Ec2(region="us-east-1", endpoint=moto.url).check().name == "user/on-an-instance"
+
+
+class Portal(FakeService):
+    """The part of AWS's single sign-on that hands out the credentials of a role."""
+
+    key = secret = ""
+
+    @route("GET", "/federation/credentials")
+    def credentials(self, request: Request) -> Response:
+        if request.headers["x-amz-sso_bearer_token"] != "signed-in":
+            kind = {"x-amzn-ErrorType": "UnauthorizedException"}
+            return json_response({"message": "Session token not found or invalid"}, 401, kind)
+        expires = int((datetime.now(UTC) + timedelta(hours=6)).timestamp() * 1000)
+        return json_response(
+            {
+                "roleCredentials": {
+                    "accessKeyId": self.key,
+                    "secretAccessKey": self.secret,
+                    "sessionToken": "",
+                    "expiration": expires,
+                }
+            }
+        )
+
+
+def test_a_profile_that_has_signed_in_by_sso(moto: Moto, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    start = "https://example.awsapps.com/start"
+    config = tmp_path / "config"
+    config.write_text(
+        f"[profile work]\nsso_start_url = {start}\nsso_region = us-east-1\n"
+        "sso_account_id = 123456789012\nsso_role_name = reader\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    cache = Path.home() / ".aws" / "sso" / "cache" / f"{hashlib.sha1(start.encode()).hexdigest()}.json"
+    cache.parent.mkdir(parents=True)
+
+    def sign_in(token: str, hours: int) -> None:
+        expires = (datetime.now(UTC) + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        content = {"startUrl": start, "region": "us-east-1", "accessToken": token, "expiresAt": expires}
+        cache.write_text(json.dumps(content))
+
+    def check() -> str:
+        # In a process of its own: botocore settles on the home folder when it is imported.
+        code = (
+            "from mistcore import MistError\nfrom mistcore_providers.ec2 import Ec2\n"
+            f"ec2 = Ec2(region='us-east-1', endpoint={moto.url!r}, profile='work')\n"
+            "try: print(ec2.check().name)\nexcept MistError as error: print(type(error).__name__, error)\n"
+        )
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    key, secret = moto.user("by-sso", "ec2:Describe*")
+    with Portal() as portal, moto.enforcing():
+        portal.key, portal.secret = key, secret
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SSO", portal.url)
+        for token, hours in (("signed-in", -1), ("signed-out", 1)):
+            sign_in(token, hours)
+            assert re.match("AuthenticationFailed .*aws sso login", check())
+        sign_in("signed-in", 1)
+        assert check() == "user/by-sso\n"
