@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import botocore.credentials
 import botocore.exceptions
+import botocore.loaders
 import botocore.session
 
 from mistcore.errors import AuthenticationFailed, InvalidFields
@@ -15,8 +15,8 @@ from mistcore_providers import _ec2_xml as xml
 
 __all__ = ["chain", "role", "static"]
 
-_lock = threading.Lock()
-_sessions: dict[str, botocore.session.Session] = {}
+#: Shared by all sessions, since what it has read once it keeps.
+_loader = botocore.loaders.Loader()
 
 
 def static(key: str, secret: str, token: str) -> Any:
@@ -31,19 +31,14 @@ def chain(profile: str) -> Any:
         AuthenticationFailed: (reason "no_credentials") it finds nothing. InvalidFields: there is no such profile.
 
     """
-    with _lock:
-        session = _sessions.get(profile)
-        if session is None:
-            session = _sessions[profile] = botocore.session.Session(profile=profile or None)
-        try:
-            found = session.get_credentials()
-        except botocore.exceptions.ProfileNotFound as error:
-            del _sessions[profile]
-            raise InvalidFields(
-                {"profile": f"there is no profile {profile or 'as AWS_PROFILE names'!r} in AWS's configuration files"}
-            ) from error
-        if found is None:
-            del _sessions[profile]  # so that it is looked for again the next time
+    session = botocore.session.Session(profile=profile or None)
+    session.register_component("data_loader", _loader)
+    try:
+        found = session.get_credentials()
+    except botocore.exceptions.ProfileNotFound as error:
+        raise InvalidFields(
+            {"profile": f"there is no profile {profile or 'as AWS_PROFILE names'!r} in AWS's configuration files"}
+        ) from error
     if found is None:
         raise AuthenticationFailed(
             f"the profile {profile!r} holds no credentials" if profile else "no credentials were found on this machine",
