@@ -387,7 +387,7 @@ class FakeVcloud(Entities):
             "container": f"{self.url}/api/vApp/vapp-{vm.vapp}",
             "containerName": self.vapps.get(vm.vapp, ""),
             "vdc": f"{self.url}/api/vdc/{vm.vdc}",
-            "vdcName": self.vdcs.get(vm.vdc),
+            "vdcName": self.vdcs.get(vm.vdc) if self.cloud_login else None,  # not in the records of version 5
             "catalogName": vm.catalog or None,
             "networkName": vm.network or None,
             "dateCreated": "2024-05-06T07:08:09.123Z",
