@@ -353,7 +353,8 @@ class BackendManager:
             backend if isinstance(backend, Backend) else self.backend(backend)
             for backend in ([backends] if isinstance(backends, (str, Backend)) else backends)
         )
-        return [backend for backend in wanted if backend in set(found)]
+        kept = set(found)
+        return [backend for backend in wanted if backend in kept]
 
     def _check_record(self, record: Record) -> None:
         trial = BackendManager(TrialStore(record), registry=self.registry, installed_plugins=False)

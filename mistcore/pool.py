@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import attrs
 
 from mistcore import credentials
 from mistcore.errors import InvalidFields, MistError, UnknownProvider
+from mistcore.parallel import in_parallel
 
 if TYPE_CHECKING:
     from mistcore.provider import Provider
@@ -43,25 +44,25 @@ class ProviderPool:
         """Lend the instance for a record to the block. References are resolved each time, so changes take effect."""
         cls = self.provider_class(record)
         values = resolved_values(cls, record)
+        unused: list[Provider] = []
         with self._lock:
             held = self._held.get(record.id)
             if held is not None and (held.values != values or type(held.provider) is not cls):
-                self._drop(record.id)
+                unused += self._drop(record.id)
                 held = None
             if held is None:
                 held = self._held[record.id] = _Held(cls(**values), values)
             held.users += 1
             self._held.move_to_end(record.id)
-            for stale in [key for key, each in self._held.items() if not each.users][: len(self._held) - self._size]:
-                self._drop(stale)
+            unused += self._drop_what_is_too_many()
+        _close(unused)
         try:
             yield held.provider
         finally:
             with self._lock:
                 held.users -= 1
-                last = held.closing and not held.users
-            if last:
-                _close(held.provider)
+                unused = [held.provider] if held.closing and not held.users else self._drop_what_is_too_many()
+            _close(unused)
 
     def provider_class(self, record: Record) -> type[Provider]:
         """Return the class behind a record.
@@ -81,27 +82,41 @@ class ProviderPool:
     def forget(self, id: str) -> None:
         """Close the instance of a backend, now or when its last user is done."""
         with self._lock:
-            self._drop(id)
+            unused = self._drop(id)
+        _close(unused)
 
     def close(self) -> None:
-        """Close every instance."""
+        """Close every instance, side by side: to say goodbye to a service may take a request."""
         with self._lock:
-            for each in list(self._held):
-                self._drop(each)
+            unused = [provider for id in list(self._held) for provider in self._drop(id)]
+        _close(unused)
 
-    def _drop(self, id: str) -> None:
+    # What these take out is closed by their callers, without the lock: nobody waits for somebody else's goodbye.
+
+    def _drop_what_is_too_many(self) -> list[Provider]:
+        over = len(self._held) - self._size
+        if over <= 0:
+            return []
+        idle = [id for id, held in self._held.items() if not held.users]
+        return [provider for id in idle[:over] for provider in self._drop(id)]
+
+    def _drop(self, id: str) -> list[Provider]:
+        """Take an instance out and return it, unless it is in use: then its last user closes it."""
         held = self._held.pop(id, None)
         if held is None:
-            return
-        if held.users:
-            held.closing = True
-        else:
-            _close(held.provider)
+            return []
+        held.closing = True
+        return [] if held.users else [held.provider]
 
 
-def _close(provider: Provider) -> None:
-    with suppress(Exception):
-        provider.close()
+def _close(providers: Sequence[Provider]) -> None:
+    def close(provider: Provider) -> None:
+        with suppress(Exception):
+            provider.close()
+
+    if providers:
+        for _ in in_parallel(close, providers, workers=16):
+            pass
 
 
 def resolved_values(cls: type[Provider], record: Record) -> dict[str, Any]:
