@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -140,8 +140,7 @@ class VcloudSession(RestSession):
 
     def close(self) -> None:
         """Log out and close the connections. The session may be used again afterwards."""
-        with self._login_lock:
-            state, self._state = self._state, None
+        state, self._state = self._state, None
         if state is not None:
             path = "api/session"
             if state.cloud:
@@ -171,9 +170,19 @@ class VcloudSession(RestSession):
             raise
         return _Answer(answer.status, answer.headers, answer.body, answer.method, answer.url)
 
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let one thread at a time see to the login; nobody waits for another longer than for the service."""
+        if not self._login_lock.acquire(timeout=self._seconds()):
+            raise Unreachable("another request is still waiting for the login", reason="timeout")
+        try:
+            yield
+        finally:
+            self._login_lock.release()
+
     def _logged_in(self, instead_of: _State | None = None) -> _State:
         """Return the login's outcome; log in where there is none yet, or only the one that is over."""
-        with self._login_lock:
+        with self._alone():
             if self._state is None or self._state is instead_of:
                 self._state = None
                 self._state = self._log_in()
@@ -181,7 +190,7 @@ class VcloudSession(RestSession):
 
     def _in_another_version(self, state: _State, error: Rejected) -> _State:
         """Agree on the version again; where that is the same, take XML from a service that should have JSON."""
-        with self._login_lock:
+        with self._alone():
             if self._state is not None and self._state is not state:
                 return self._state
             version, number = self._agree()

@@ -57,7 +57,7 @@ class FakeVcloud(Entities):
         self.vcfa = vcfa
         self.page_limit = 128
         self.users = {("jane", "acme"): "s3cret", ("admin", "system"): "pr0vider"}
-        self.api_tokens = {"api-token-1": ("jane", "acme")}
+        self.api_tokens = {"api-token-1": ("jane", "acme"), "api-token-2": ("admin", "system")}
         self.sessions: dict[str, dict[str, str]] = {}
         self.rights: list[str] | None = ["vApp: Power Operations", "vApp: Delete", "Organization vDC: View"]
         self.forbidden: set[str] = set()
@@ -203,6 +203,10 @@ class FakeVcloud(Entities):
     @route("POST", "/tm/oauth/tenant/{org}/token")
     def trade_token_vcfa(self, request: Request, org: str) -> Response:
         return self._trade(request, org) if self.vcfa else self.not_found(request)
+
+    @route("POST", "/oauth/provider/token")
+    def trade_token_provider(self, request: Request) -> Response:
+        return self._trade(request, "system")
 
     def _trade(self, request: Request, org: str) -> Response:
         form = request.form()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import ssl
 import subprocess
 import sys
@@ -241,6 +242,10 @@ def test_the_installations_own_administrators(new_cloud: FakeVcloud) -> None:
     assert [one.id for one in system.list_machines()] == [machine.id]
     assert new_cloud.requests[1].path == "/cloudapi/1.0.0/sessions/provider"
     assert [one.name for one in system.list_locations()] == ["east"]
+    by_token = account(new_cloud, organization="System", api_token="api-token-2")
+    assert by_token.check().name == "admin@System"
+    new_cloud.sessions.clear()
+    assert [one.id for one in by_token.list_machines()] == [machine.id]
 
 
 def test_sessions_are_closed_when_done(cloud: FakeVcloud) -> None:
@@ -385,6 +390,25 @@ def test_nothing_hangs(new_cloud: FakeVcloud) -> None:
         list(provider.list_machines())
     assert caught.value.reason == "timeout"
     assert time.monotonic() - began < 3
+
+
+def test_a_thread_in_a_hurry_does_not_wait_for_the_login_of_another(new_cloud: FakeVcloud) -> None:
+    new_cloud.latency = 3
+    provider = account(new_cloud)
+
+    def patient() -> None:
+        with deadline(2.5), contextlib.suppress(Unreachable):
+            provider.check()
+
+    thread = threading.Thread(target=patient)
+    thread.start()
+    time.sleep(0.2)
+    began = time.monotonic()
+    with pytest.raises(Unreachable) as caught, deadline(0.3):
+        provider.check()
+    assert time.monotonic() - began < 1.5
+    assert caught.value.reason == "timeout"
+    thread.join()
 
 
 # -- listing ----------------------------------------------------------------------------------------------------------
