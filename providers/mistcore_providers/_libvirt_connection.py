@@ -78,8 +78,7 @@ class Connection:
         """Close it, if it is open, without waiting for long: a dead peer answers no goodbye."""
         if self._pid != os.getpid():
             self.let_go()
-        with self._lock:
-            held, self._raw = [self._raw], None
+        held, self._raw = [self._raw], None
         with contextlib.suppress(Unreachable):
             bounded(held.clear, _CLOSE_SECONDS)
 
@@ -153,9 +152,8 @@ class Connection:
         libvirt closes it when the last call that uses it has come back and the last reference is gone. Closing it while
         another thread is in a call on it would free memory that this call still needs.
         """
-        with self._lock:
-            if self._raw is raw:
-                self._raw = None
+        if self._raw is raw:
+            self._raw = None
 
 
 def _let_go_of_all() -> None:
