@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from sys import intern
 from typing import Any
 
 from mistcore import Machine
@@ -49,3 +50,19 @@ def seconds_until(epoch: str | None) -> float | None:
         return max(0.0, float(epoch or "") - time.time())
     except ValueError:
         return None
+
+
+def tags_of(words: Iterable[str]) -> dict[str, str]:
+    """Return tags as a mapping, where a service has plain words: `env:prod` is the usual way to write a pair."""
+    tags: dict[str, str] = {}
+    for word in words:
+        name, _, value = word.partition(":")
+        if name in tags or not name:
+            name, value = word, ""
+        tags[intern(name)] = intern(value)
+    return tags
+
+
+def words_of(tags: Mapping[str, str]) -> list[str]:
+    """Return a mapping of tags as plain words: `{"web": "", "env": "prod"}` is `web` and `env:prod`."""
+    return [f"{tag}:{value}" if value else tag for tag, value in tags.items()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from sys import intern
 from typing import Any
@@ -28,7 +28,7 @@ from mistcore.http import Failure, RestSession, error_for
 from mistcore.parallel import in_parallel
 from mistcore_providers._digitalocean_actions import wait_for_action
 from mistcore_providers._digitalocean_keys import key_identifiers
-from mistcore_providers._rest import lenient, parse_time, seconds_until
+from mistcore_providers._rest import lenient, parse_time, seconds_until, tags_of, words_of
 
 _STATES = {
     "new": MachineState.PENDING,
@@ -183,7 +183,7 @@ class DigitalOcean(Provider):
             "vpc_uuid": network,
             "ssh_keys": key_identifiers(self._session, [key] if isinstance(key, str) else key),
             "user_data": user_data,
-            "tags": [f"{tag}:{value}" if value else tag for tag, value in (tags or {}).items()],
+            "tags": words_of(tags or {}),
             "ipv6": ipv6,
             "monitoring": monitoring,
             "backups": backups,
@@ -301,23 +301,12 @@ def _machine(raw: Mapping[str, Any]) -> Machine:
         image=intern(image.get("slug") or image.get("name") or str(image.get("id") or "")),
         region=intern(region.get("slug") or ""),
         created_at=parse_time(raw.get("created_at")),
-        tags=_tags(raw.get("tags") or ()),
+        tags=tags_of(raw.get("tags") or ()),
         extra=extra,
     )
 
 
 _EXTRA = ("vcpus", "memory", "disk", "locked", "vpc_uuid", "features", "volume_ids", "gpu_info")
-
-
-def _tags(words: Iterable[str]) -> dict[str, str]:
-    """Return tags as a mapping; DigitalOcean has plain words, of which `env:prod` is the usual way to write a pair."""
-    tags: dict[str, str] = {}
-    for word in words:
-        name, _, value = word.partition(":")
-        if name in tags or not name:
-            name, value = word, ""
-        tags[intern(name)] = intern(value)
-    return tags
 
 
 def _size(raw: Mapping[str, Any]) -> Size:
