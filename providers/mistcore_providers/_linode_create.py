@@ -1,0 +1,73 @@
+"""What a new Linode is asked for with: keys, networks, a password for root."""
+
+from __future__ import annotations
+
+import base64
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from mistcore import InvalidFields
+from mistcore.http import RestSession
+from mistcore_providers._rest import words_of
+
+_PUBLIC_KEY = re.compile(r"(?:ssh|ecdsa|sk-ssh|sk-ecdsa)-\S+\s+[A-Za-z0-9+/=]+(?:\s.*)?\Z")
+
+
+def creation(
+    session: RestSession,
+    body: Mapping[str, Any],
+    *,
+    network: str,
+    keys: Iterable[str],
+    user_data: str,
+    tags: Mapping[str, str],
+    firewall: str,
+) -> dict[str, Any]:
+    """Return the whole body of the request that creates a Linode.
+
+    Raises:
+        InvalidFields: a key, the network or the firewall is none.
+
+    """
+    problems: dict[str, str] = {}
+    optional: dict[str, Any] = {"tags": words_of(tags)}
+    if network:
+        interface = _interface(network)
+        if interface is None:
+            problems["network"] = f"{network!r} is no network's id: those are numbers (of subnets), or vlan:NAME"
+        optional["interfaces"] = [{"purpose": "public"}, interface]
+    if firewall:
+        if not (firewall.isascii() and firewall.isdecimal()):
+            problems["firewall"] = "not the id of a firewall, which is a number"
+        else:
+            optional["firewall_id"] = int(firewall)
+    if user_data:
+        optional["metadata"] = {"user_data": base64.b64encode(user_data.encode()).decode()}
+    if problems:
+        raise InvalidFields(problems)
+    optional["authorized_keys"] = [_public_key(session, key.strip()) for key in keys if key.strip()]
+    # Linode wants a password whenever there is an image, even where only keys are used.
+    password = body.get("root_pass") or secrets.token_urlsafe(32)
+    return {**body, "root_pass": password, **{name: value for name, value in optional.items() if value}}
+
+
+def _interface(network: str) -> dict[str, Any] | None:
+    kind, _, label = network.partition(":")
+    if kind == "vlan" and re.fullmatch(r"[A-Za-z0-9-]{1,64}", label):
+        return {"purpose": "vlan", "label": label}
+    if network.isascii() and network.isdecimal():
+        return {"purpose": "vpc", "subnet_id": int(network)}
+    return None
+
+
+def _public_key(session: RestSession, key: str) -> str:
+    if _PUBLIC_KEY.match(key):
+        return key
+    if "PRIVATE KEY" in key:
+        raise InvalidFields({"key": "this is a private key; give the public one, the line of its .pub file"})
+    for known in session.pages("profile/sshkeys", items="data", per_page="page_size", size=500, count="pages"):
+        if key in (str(known.get("id")), known.get("label")):
+            return str(known["ssh_key"]).strip()
+    raise InvalidFields({"key": f"the profile has no SSH key {key!r}; give its id or label, or the public key"})
