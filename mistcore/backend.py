@@ -21,6 +21,7 @@ from mistcore.operations import MACHINE_ACTIONS, checked_options
 from mistcore.pool import secrets_of_provider
 
 if TYPE_CHECKING:
+    from mistcore.last_known import LastListing
     from mistcore.manager import BackendManager
     from mistcore.provider import Provider
     from mistcore.stores.base import Record
@@ -200,6 +201,8 @@ class Backend:
             found = self._list("list_machines", Machine)
             for machine in found:
                 machine.bind(self)
+            if self._manager.last_known is not None:
+                self._manager.last_known.keep(self.id, found)
         return [m for m in found if (name is None or m.name == name) and (search is None or matches(m, search))]
 
     def machine(self, name: str) -> Machine:
@@ -209,6 +212,16 @@ class Backend:
             MachineNotFound, AmbiguousName; and as `check` does.
         """
         return choose_machine(name, self.machines(), f"there is no machine {name!r}", self)
+
+    def last_known(self) -> LastListing | None:
+        """Return the machines it had when it was last listed, and when that was, without asking anybody.
+
+        None where that is not known, and where the manager was not told to keep listings (`last_known=True`).
+        """
+        found = self._manager.last_known.recall(self.id) if self._manager.last_known is not None else None
+        for machine in found.machines if found is not None else ():
+            machine.bind(self)
+        return found
 
     def sizes(self, *, search: str = "") -> list[Size]:
         """Return the sizes that a machine can be created with. Raises `NotSupported`, and as `check` does."""

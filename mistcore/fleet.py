@@ -48,14 +48,15 @@ class Walk(Generic[T, R]):
     Attributes:
         failures: every backend that failed so far, and its error.
         seconds: every backend that has answered so far, and how long it took.
-        total: how many backends are asked in all.
+        backends: those that are asked, and `total`, how many they are.
 
     """
 
     def __init__(self, backends: Sequence[Backend], ask: Callable[[Backend, float], T], limits: Limits) -> None:
         self.failures: dict[Backend, MistError] = {}
         self.seconds: dict[Backend, float] = {}
-        self.total = len(backends)
+        self.backends = tuple(backends)
+        self.total = len(self.backends)
         self._asking = Asking(backends, ask, limits)
         self._ready: deque[R] = deque()
         self._started = False

@@ -15,6 +15,7 @@ from mistcore import credentials
 from mistcore.backend import Backend
 from mistcore.errors import AmbiguousName, BackendNotFound, InvalidFields, MistError
 from mistcore.hooks import Hooks
+from mistcore.last_known import LastKnown
 from mistcore.new_records import TrialStore, clean_title, default_title, new_id, require_secrets_anew
 from mistcore.pool import ProviderPool, stored_values
 from mistcore.registry import Registry
@@ -40,6 +41,7 @@ class BackendManager:
         registry: the providers to use; by default those that are installed.
         plugins: objects with `hookimpl` methods, beside the plugins that are installed.
         installed_plugins: whether the installed plugins of the group `mistcore.plugins` take part.
+        last_known: keep every whole listing of machines on disk beside the store; see `Backend.last_known`.
 
     Safe to use from several threads. Use it as a context manager, or call `close()`, to end sessions early.
     """
@@ -51,6 +53,7 @@ class BackendManager:
         registry: Registry | None = None,
         plugins: Iterable[object] = (),
         installed_plugins: bool = True,
+        last_known: bool = False,
     ) -> None:
         self.hooks = Hooks(plugins, installed=installed_plugins)
         self.registry = registry if registry is not None else Registry()
@@ -59,6 +62,8 @@ class BackendManager:
                 self.registry.register(name, cls)
         self.store = store if isinstance(store, Store) else self._open(store)
         self.pool = ProviderPool(self.registry)
+        self._on_disk = LastKnown.beside(self.store)
+        self.last_known = self._on_disk if last_known else None
         self._local = threading.local()
 
     def _open(self, location: str | Path | None) -> Store:
@@ -240,6 +245,7 @@ class BackendManager:
                 raise BackendNotFound(f"the backend {backend.id} was removed", remedy="See `mist backends`.")
             transaction.put(attrs.evolve(latest, credentials=cleaned, region=region))
             self._tell("mistcore_backend_updated", backend=backend)
+        self._forget_machines(backend)  # it may be another account by now
 
     def remove_backend(self, backend: Backend) -> None:
         """Remove a backend from the store; for `Backend.delete`, which says what it raises."""
@@ -249,6 +255,7 @@ class BackendManager:
             transaction.remove(backend.id)
             self._tell("mistcore_backend_removed", backend=backend)
         self.pool.forget(backend.id)
+        self._forget_machines(backend)
 
     @contextmanager
     def batch(self) -> Iterator[None]:
@@ -355,6 +362,11 @@ class BackendManager:
         )
         kept = set(found)
         return [backend for backend in wanted if backend in kept]
+
+    def _forget_machines(self, backend: Backend) -> None:
+        # Also where this manager keeps none: another one of the same store may have kept them.
+        if self._on_disk is not None:
+            self._on_disk.forget(backend.id)
 
     def _check_record(self, record: Record) -> None:
         trial = BackendManager(TrialStore(record), registry=self.registry, installed_plugins=False)

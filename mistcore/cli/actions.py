@@ -9,7 +9,7 @@ import click
 from mistcore.backend import choose_machine
 from mistcore.cli.app import manager_of
 from mistcore.cli.backends import confirm
-from mistcore.cli.completion import complete_backends
+from mistcore.cli.completion import complete_backends, complete_machines
 from mistcore.cli.machines import report_failures, row_of
 from mistcore.cli.output import print_record, visible
 from mistcore.cli.progress import walking
@@ -38,7 +38,7 @@ def find_machine(manager: BackendManager, name: str, backend: str | None) -> Mac
 
 def _simple(action: str, summary: str, done: str, state: MachineState, *, force: str = "") -> click.Command:
     @click.command(action, help=summary)
-    @click.argument("machine")
+    @click.argument("machine", shell_complete=complete_machines)
     @_backend_option
     @_wait_option
     @click.pass_context
@@ -65,7 +65,7 @@ resume = _simple("resume", "Let a paused or suspended machine go on.", "Resumed"
 
 
 @click.command()
-@click.argument("machine")
+@click.argument("machine", shell_complete=complete_machines)
 @_backend_option
 @click.option("--yes", is_flag=True, help="Do not ask first.")
 @click.option("--force", is_flag=True, help="Also when it is running, where the provider would refuse.")

@@ -65,7 +65,7 @@ class Context:
         """The manager of the chosen store."""
         from mistcore.manager import BackendManager
 
-        return BackendManager(self.store)
+        return BackendManager(self.store, last_known=True)
 
 
 def manager_of(context: click.Context) -> BackendManager:

@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem, get_completion_class
 from mistcore.cli.app import manager_of
 from mistcore.errors import MistError
 
-__all__ = ["complete_backends", "complete_providers", "complete_regions", "completion"]
+__all__ = ["complete_backends", "complete_machines", "complete_providers", "complete_regions", "completion"]
 
 _SHELLS = ("bash", "zsh", "fish")
 
@@ -18,7 +18,7 @@ _SHELLS = ("bash", "zsh", "fish")
 @click.command()
 @click.argument("shell", type=click.Choice(_SHELLS))
 def completion(shell: str) -> None:
-    r"""Print what makes SHELL complete commands, providers and backends.
+    r"""Print what makes SHELL complete commands, providers, backends and machines.
 
     \b
     bash: mist completion bash > ~/.local/share/bash-completion/completions/mist
@@ -51,6 +51,28 @@ def complete_backends(context: click.Context, parameter: click.Parameter, incomp
         CompletionItem(each.title, help=each.provider) for each in backends if each.title.casefold().startswith(text)
     ]
     return found or [CompletionItem(each.id, help=each.title) for each in backends if each.id.startswith(incomplete)]
+
+
+def complete_machines(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the names of machines that begin so, as far as listings are remembered; or ids, where no name does."""
+    try:
+        manager = manager_of(context)
+        only = context.params.get("backend")
+        backends = [manager.backend(only)] if only else [each for each in manager.backends() if each.enabled]
+    except MistError:
+        return []
+    known = manager.last_known
+    if known is None:
+        return []
+    names: dict[str, str] = {}
+    ids: dict[str, str] = {}
+    for backend in backends:
+        for name, id, state in known.names(backend.id):
+            if name.startswith(incomplete):
+                names.setdefault(name, f"{state}, {backend.title}")
+            elif id.startswith(incomplete):
+                ids.setdefault(id, f"{name}, {backend.title}")
+    return [CompletionItem(value, help=said) for value, said in sorted((names or ids).items()) if value.isprintable()]
 
 
 def complete_regions(provider: str) -> Callable[..., list[CompletionItem]]:

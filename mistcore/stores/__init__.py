@@ -27,6 +27,7 @@ __all__ = [
     "Store",
     "Transaction",
     "copy_store",
+    "data_folder",
     "default_location",
     "open_store",
 ]
@@ -45,17 +46,19 @@ _HOME_OF = {
 def default_location() -> str:
     """Return where the user's own store is: a path, or a URL.
 
-    That is MISTCORE_STORE if it is set, else `backends.json` in the folder MISTCORE_HOME, else in the folder in which
-    programs keep their data on this platform.
+    That is MISTCORE_STORE if it is set, else `backends.json` in the data folder.
     """
-    if location := os.environ.get("MISTCORE_STORE"):
-        return location
+    return os.environ.get("MISTCORE_STORE") or str(data_folder() / "backends.json")
+
+
+def data_folder() -> Path:
+    """Return MISTCORE_HOME if it is set, else the folder in which programs keep their data on this platform."""
     home = os.environ.get("MISTCORE_HOME")
     if not home:
         from platformdirs import user_data_dir
 
         home = user_data_dir("mistcore", appauthor=False)
-    return str(Path(home) / "backends.json")
+    return Path(home)
 
 
 def open_store(location: str | os.PathLike[str] | None = None) -> Store:

@@ -47,4 +47,5 @@ def mist(store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
         captured = capsys.readouterr()
         return Result(status, captured.out, captured.err)
 
+    call.store = store  # type: ignore[attr-defined]
     return call

@@ -140,3 +140,81 @@ def test_sessions_at_the_services_end_with_the_run(mist) -> None:
     before = Acme.closed
     assert mist("machines").status == 0
     assert Acme.closed == before + 2
+
+
+def test_what_was_last_known_is_shown_with_its_age_and_nobody_is_asked(mist, store, monkeypatch) -> None:
+    assert mist("machines").status == 0
+    mist("add", "acme", "--title", "new", "--region", "fra", "--token", GOOD)
+    monkeypatch.setattr(Acme, "list_machines", lambda self: pytest.fail("it was asked"))
+    result = mist("machines", "--cached", "--json")
+    assert result.status == 3  # of one of them nothing is known
+    assert result.err == "mist: never listed here: new\n      `mist machines` asks them.\n"
+    assert [(row["backend"], row["id"]) for row in result.json] == [
+        (backend, id) for backend in ("prod", "test") for id in ("m-1002", "m-2001", "m-1001")
+    ]
+    assert all(row["as_of"].endswith("Z") for row in result.json)
+    assert len(mist("machines", "WEB", "--cached", "--backend", "prod", "--json").json) == 1
+    assert len(mist("machines", "--cached", "--state", "paused", "--tag", "env", "--json").json) == 0
+    lines = mist("machines", "--cached", "--backend", "prod").out.splitlines()
+    assert lines[0].endswith("\tAS OF")
+    assert lines[1].endswith("Z")
+    table = mist("machines", "--cached", "--backend", "prod", "--output", "table").out.splitlines()
+    assert table[0].split()[-1] == "AGE"
+    assert table[1].endswith(" s") or table[1].endswith(" min")
+    assert mist("machines", "--cached", "--backend", "new").status == 1
+
+
+def test_a_backend_that_fails_shows_what_it_had_only_when_asked_to_and_is_never_hidden(mist, monkeypatch) -> None:
+    assert mist("machines").status == 0
+    whole = Acme.list_machines
+
+    def failing(self):
+        if self.region == "fra":
+            raise ConnectionError("gone")
+        return whole(self)
+
+    monkeypatch.setattr(Acme, "list_machines", failing)
+    result = mist("machines", "--json")
+    assert {row["backend"] for row in result.json} == {"test"}
+    assert "as_of" not in result.json[0]
+    result = mist("machines", "--last-known", "--json")
+    assert result.status == 3
+    assert "mist: prod: " in result.err
+    assert {(row["backend"], row["as_of"] is None) for row in result.json} == {("prod", False), ("test", True)}
+    streamed = mist("machines", "--last-known", "--output", "jsonl").out.splitlines()
+    assert [json.loads(line)["backend"] for line in streamed] == ["test"] * 3 + ["prod"] * 3
+    table = mist("machines", "--last-known", "--output", "table").out
+    assert "AGE" in table
+    assert "AGE" not in mist("machines", "--last-known", "--backend", "test", "--output", "table").out
+
+
+def test_what_was_last_known_goes_with_the_backend(mist, store) -> None:
+    assert mist("machines").status == 0
+    folder = store.parent / "machines"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+    assert not any(GOOD in path.read_text() for path in folder.iterdir())
+    assert mist("remove", "prod", "--yes").status == 0
+    assert len(list(folder.iterdir())) == 1
+    assert mist("update", "test", "port=444").status == 0
+    assert list(folder.iterdir()) == []
+
+
+def test_names_of_machines_are_completed_from_what_was_last_known(mist, monkeypatch) -> None:
+    from click.shell_completion import ShellComplete
+
+    from mistcore.cli.app import cli
+
+    def complete(*arguments: str) -> list[str]:
+        *before, incomplete = arguments
+        return [item.value for item in ShellComplete(cli, {}, "mist", "_MIST").get_completions(before, incomplete)]
+
+    mist("machines", "--backend", "prod")
+    monkeypatch.setattr(Acme, "list_machines", lambda self: pytest.fail("it was asked"))
+    monkeypatch.setenv("MISTCORE_STORE", str(mist.store))
+    assert complete("stop", "w") == ["web-1"]
+    assert complete("stop", "") == ["db", "web-1"]
+    assert complete("stop", "m-10") == ["m-1001", "m-1002"]
+    assert complete("stop", "--backend", "prod", "d") == ["db"]
+    assert complete("stop", "--backend", "test", "d") == []
+    assert complete("stop", "--backend", "nope", "d") == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -89,6 +90,36 @@ def test_ctrl_c_ends_at_once(terminal, command) -> None:
     session.expect(pexpect.EOF)
     session.close()
     assert session.exitstatus == 130
+
+
+def test_ctrl_c_prints_the_machines_that_have_come(terminal, command) -> None:
+    run(command, "add", "acme", "--title", "good", "--region", "fra", "--token", GOOD)
+    run(command, "add", "acme", "--title", "stuck", "--region", "fra", "--token", "hangs", "--no-check")
+    session = terminal("machines")
+    session.expect("1 of 2 answered, waiting for stuck")
+    session.sendintr()
+    session.expect("web-1")
+    session.expect("1 of 2 backends had answered")
+    session.expect("interrupted")
+    session.expect(pexpect.EOF)
+    session.close()
+    assert session.exitstatus == 130
+
+
+def test_ctrl_c_in_a_pipe_keeps_what_was_written(command) -> None:
+    run(command, "add", "acme", "--title", "good", "--region", "fra", "--token", GOOD)
+    run(command, "add", "acme", "--title", "stuck", "--region", "fra", "--token", "hangs", "--no-check")
+    process = subprocess.Popen(
+        [*command, "machines", "--output", "jsonl"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with process:
+        lines = [process.stdout.readline() for _ in range(3)]
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate()
+    assert [json.loads(line)["backend"] for line in lines] == ["good"] * 3
+    assert rest == ""
+    assert "1 of 2 backends had answered" in errors
+    assert process.returncode == 130
 
 
 def test_removing_asks(terminal, command) -> None:
