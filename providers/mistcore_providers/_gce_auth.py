@@ -31,7 +31,6 @@ _METADATA_HEADERS = {"Metadata-Flavor": "Google"}
 #: The kinds of credential files, and what of google-auth reads each.
 _KINDS = {
     "service_account": ("google.oauth2.service_account", "Credentials", "from_service_account_info"),
-    "authorized_user": ("google.oauth2.credentials", "Credentials", "from_authorized_user_info"),
     "external_account": ("google.auth.identity_pool", "Credentials", "from_info"),
     "impersonated_service_account": (
         "google.auth.impersonated_credentials",
@@ -224,6 +223,8 @@ def _read_file(path: Path) -> Mapping[str, Any]:
 
 def _credentials(info: Mapping[str, Any]) -> Any:
     kind = str(info.get("type"))
+    if kind == "authorized_user":
+        return _person(info)
     if kind not in _KINDS:
         raise AuthenticationFailed(
             f"credentials of the type {kind!r} are not known here",
@@ -232,6 +233,19 @@ def _credentials(info: Mapping[str, Any]) -> Any:
         )
     module, cls, function = _KINDS[kind]
     return getattr(getattr(import_module(module), cls), function)(dict(info), scopes=[SCOPE])
+
+
+def _person(info: Mapping[str, Any]) -> Any:
+    from google.oauth2.credentials import Credentials
+
+    # `from_authorized_user_info` would leave out where the file says that tokens come from.
+    return Credentials(  # type: ignore[no-untyped-call]
+        None,
+        refresh_token=info.get("refresh_token"),
+        client_id=info.get("client_id"),
+        client_secret=info.get("client_secret"),
+        token_uri=info.get("token_uri") or TOKEN_URI,
+    )
 
 
 @attrs.frozen
