@@ -113,7 +113,7 @@ def _scopes(body: Any) -> Mapping[str, Any]:
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}  # what JSON is read into: much faster to tell than any mapping
 
 
 def _list(value: Any) -> list[Any]:
@@ -121,7 +121,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _mappings(value: Any) -> list[Mapping[str, Any]]:
-    return [one for one in _list(value) if isinstance(one, Mapping)]
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _time(value: Any) -> datetime | None:

@@ -404,6 +404,10 @@ class FakeGce(FakeService):
             "disks": [disk],
             "networkInterfaces": [interface],
             "labels": {},
+            "tags": {"fingerprint": "42WmSpB8rSM="},
+            "metadata": {"kind": "compute#metadata", "fingerprint": "42WmSpB8rSM="},
+            "scheduling": {"automaticRestart": True, "onHostMaintenance": "MIGRATE", "preemptible": False},
+            "canIpForward": False,
             "selfLink": self._link("zones", zone, "instances", name),
             "_public": public,
         }
