@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import botocore.config
 import botocore.credentials
 import botocore.exceptions
 import botocore.loaders
@@ -15,6 +16,10 @@ from mistcore_providers import _ec2_xml as xml
 
 __all__ = ["chain", "role", "static"]
 
+#: For what the chain asks by itself (STS for a profile's role, the single sign-on): botocore would wait for minutes.
+_BOUNDED = botocore.config.Config(
+    connect_timeout=5, read_timeout=15, retries={"mode": "standard", "total_max_attempts": 2}
+)
 #: Shared by all sessions, since what it has read once it keeps.
 _loader = botocore.loaders.Loader()
 
@@ -33,6 +38,7 @@ def chain(profile: str) -> Any:
     """
     session = botocore.session.Session(profile=profile or None)
     session.register_component("data_loader", _loader)
+    session.set_default_client_config(_BOUNDED)
     try:
         found = session.get_credentials()
     except botocore.exceptions.ProfileNotFound as error:

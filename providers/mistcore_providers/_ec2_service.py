@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -37,7 +38,7 @@ class Service:
 
     def __init__(self, account: Ec2) -> None:
         self._account = account
-        self._wires: dict[tuple[str, str], Wire] = {}
+        self._wires: dict[tuple[int, str, str], Wire] = {}
         self._credentials: Any = None
         self._region_of: dict[str, str] = {}
         self._created: dict[str, float] = {}
@@ -89,9 +90,10 @@ class Service:
         credentials: Any = None,
     ) -> T:
         account = self._account
-        wire = self._wires.get((service, region))
+        key = (os.getpid(), service, region)  # a forked child must not share the connections
+        wire = self._wires.get(key)
         if wire is None:
-            wire = self._wires[service, region] = wire_to(
+            wire = self._wires[key] = wire_to(
                 service, region, endpoint=account.endpoint, verify=account.verify, ca_cert=account.ca_cert
             )
         body = wire.call(operation, form, credentials=credentials or self._signer(), limit=account.default_timeout)

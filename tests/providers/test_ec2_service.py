@@ -86,7 +86,7 @@ def test_one_account_in_several_threads_and_several_accounts_on_one_wire(fake: F
     assert len(found) == 80
     signed = [fake.scope(request)[0] for request in fake.requests]
     assert {key: signed.count(key) for key in signed} == {ec2.api_key: 10 for ec2 in accounts}
-    assert len({id(ec2._service._wires["ec2", "eu-west-1"]) for ec2 in accounts}) == 1
+    assert len({id(wire) for ec2 in accounts for wire in ec2._service._wires.values()}) == 1
 
 
 def test_the_model_of_ec2_is_never_loaded(fake: FakeEc2) -> None:
@@ -437,6 +437,14 @@ def test_after_close_it_can_be_used_again(fake: FakeEc2) -> None:
     other = account(fake)
     ec2.close()
     assert len(list(other.list_machines())) == 1
+
+
+def test_a_region_that_only_its_owner_knows(fake: FakeEc2) -> None:
+    fake.instances["RegionOne"] = [instance(9, "nova")]
+    ec2 = account(fake, region="RegionOne")
+    assert ec2.check().details["region"] == "RegionOne"
+    assert [machine.region for machine in ec2.list_machines()] == ["novaa"]
+    assert {fake.scope(request)[1] for request in fake.requests} == {"RegionOne"}
 
 
 def test_requests_are_signed_for_the_region_and_say_who_asks(fake: FakeEc2) -> None:
