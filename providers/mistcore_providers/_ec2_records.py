@@ -35,7 +35,7 @@ _EXTRA = {
 }
 #: What becomes a field of the machine. Of these, and of those above, the first within an instance is its own.
 _OWN = frozenset({"instanceId", "imageId", "instanceType", "availabilityZone"})
-#: Every one of these is an address; those of IPv6 are globally unique and routed, so they count as public.
+#: Addresses that count as public; of those of IPv6 all but the unique local ones (RFC 4193).
 _PUBLIC = frozenset({"ipAddress", "publicIp", "ipv6Address"})
 _MANY = frozenset({"privateIpAddress", "groupId", "attachTime"})
 _NESTED = frozenset({"instanceState", "name", "tagSet", "key", "value"})
@@ -76,7 +76,7 @@ def _machine(leaves: list[tuple[str, str]], region: str) -> Machine:
         elif tag == "privateIpAddress":
             private.append(value)
         elif tag in _PUBLIC:
-            public.append(value)
+            (private if value.startswith(("fc", "fd")) else public).append(value)
         elif tag in _OWN:
             own.setdefault(tag, value)
         elif tag == "groupId":

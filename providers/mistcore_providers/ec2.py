@@ -341,8 +341,8 @@ class Ec2(Provider):
 
     def _place(self, location: str) -> tuple[str, str]:
         """Return the region and the zone ("" where EC2 is to choose) to create a machine in."""
-        known = known_region(location)
-        region = known.id if known is not None and location != ALL else region_of_zone(location)
+        known = known_region(location) if location != ALL else None
+        region = known.id if known is not None else region_of_zone(location)
         zone = "" if known is not None else location
         if self.region == ALL:
             if not region:

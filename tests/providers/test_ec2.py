@@ -138,6 +138,12 @@ def test_no_secret_shows() -> None:
     assert shown == {"api_secret", "session_token"}
 
 
+def test_a_machine_is_not_created_in_another_region_than_the_account_s() -> None:
+    for elsewhere in ("eu-west-1a", "eu-west-1", "ec2_eu_west"):
+        with pytest.raises(InvalidFields, match="is not in us-east-1"):
+            account(region="us-east-1").create_machine("x", image="ami-1", size="t3.micro", location=elsewhere)
+
+
 # -- endpoints --------------------------------------------------------------------------------------------------------
 
 
@@ -219,9 +225,10 @@ def test_several_addresses_and_interfaces() -> None:
         <item><privateIpAddress>10.0.9.1</privateIpAddress></item><item><privateIpAddress>10.0.9.2</privateIpAddress>
         <association><publicIp>54.0.9.2</publicIp></association></item></privateIpAddressesSet><ipv6AddressesSet>
         <item><ipv6Address>2001:db8::a</ipv6Address></item><item><ipv6Address>2001:db8::b</ipv6Address></item>
+        <item><ipv6Address>fd00:ec2::7</ipv6Address></item>
         </ipv6AddressesSet></item>"""
     [machine] = read(page(instance(1).replace("<networkInterfaceSet>", second)))
-    assert machine.private_ips == ("10.0.0.1", "10.0.9.1", "10.0.9.2")
+    assert machine.private_ips == ("10.0.0.1", "10.0.9.1", "10.0.9.2", "fd00:ec2::7")
     assert machine.public_ips == ("54.0.0.1", "54.0.9.2", "2001:db8::a", "2001:db8::b", "2001:db8::1")
 
 
