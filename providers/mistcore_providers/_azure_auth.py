@@ -121,6 +121,7 @@ class AzureTokens(Tokens):
         self._subscription_id = subscription_id
         self._session = session
         self._way: Callable[[], Mapping[str, Any]] | None = None
+        self._http: RestSession | None = None
 
     def ask(self) -> tuple[str, float]:
         """Ask for a token. Raises `AuthenticationFailed`, `Unreachable`, `ProviderError`, `InvalidFields`."""
@@ -133,6 +134,13 @@ class AzureTokens(Tokens):
         """Drop the token and, with it, what msal keeps."""
         super().forget()
         self._way = None
+
+    def close(self) -> None:
+        """Forget the token, and close the connections to the token service."""
+        super().close()
+        http, self._http = self._http, None
+        if http is not None:
+            http.close()
 
     def _choose(self) -> Callable[[], Mapping[str, Any]]:
         login = self._login
@@ -155,6 +163,8 @@ class AzureTokens(Tokens):
         import msal
 
         proof = login.proof()
+        if self._http is None:
+            self._http = self._session(self._authority, error=entra_error)
         try:
             application = msal.ConfidentialClientApplication(
                 login.client_id,
@@ -163,7 +173,7 @@ class AzureTokens(Tokens):
                 # Both would ask addresses other than the authority's.
                 instance_discovery=False,
                 azure_region=False,
-                http_client=_Http(self._session(self._authority, error=entra_error)),
+                http_client=_Http(self._http),
             )
         except ValueError as error:
             if isinstance(proof, dict) and "private_key" in proof:

@@ -108,9 +108,9 @@ def find_image(compute: Compute, image: str) -> str:
     project, _, name = image.rpartition("/")
     if "/" in project or not re.fullmatch(r"[a-z0-9.-]+", name):
         raise InvalidFields({"image": f"{image!r} is no family, no project/family and no address of an image"})
-    projects = [project] if project else [""]
-    if not project:
-        projects += [public for public, families in PUBLIC_PROJECTS.items() if name.startswith(families)]
+    projects = [project]
+    if not project:  # the public ones first: not every role may look at the project's own images
+        projects = [public for public, families in PUBLIC_PROJECTS.items() if name.startswith(families)] + projects
     for each in projects:
         for parts in (("family", name), (name,)):
             found = compute.find(compute.path("global", "images", *parts, project=each))

@@ -50,6 +50,10 @@ class Tokens:
         with self._lock:
             self._token, self._good_until = "", 0.0
 
+    def close(self) -> None:
+        """Forget the token, and close the connections that it came by, if any are kept."""
+        self.forget()
+
     def sign(self) -> AuthBase:
         """Return what puts the token into a request."""
         from requests.auth import AuthBase

@@ -313,8 +313,8 @@ class Gce(Provider):
     def close(self) -> None:
         """Close the connections and forget the token."""
         kept = self.__dict__.pop("_kept", None)
-        if kept is not None:
-            kept[0].close()
+        for each in kept or ():
+            each.close()
 
     # -- how ----------------------------------------------------------------------------------------------------------
 
