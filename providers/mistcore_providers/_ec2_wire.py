@@ -246,6 +246,7 @@ def _session() -> botocore.session.Session:
     if not _shared:
         files = dict.fromkeys(("config_file", "credentials_file"), (None, None, os.devnull, None))
         session = botocore.session.Session(session_vars={**files, "profile": (None, None, None, None)})
+        session.set_config_variable("sts_regional_endpoints", "regional")  # not every botocore does so by itself
         session.register_component("data_loader", _Loader())
         session.register_component("response_parser_factory", _Parser())
         _shared.append(session)
