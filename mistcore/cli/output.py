@@ -15,6 +15,8 @@ __all__ = ["Column", "output_options", "print_rows", "visible"]
 F = TypeVar("F", bound=Callable[..., Any])
 Row = Mapping[str, Any]
 FORMATS = ("table", "plain", "json", "jsonl", "csv")
+#: Cells between two columns of a table, and how narrow a column may get at the least.
+_GAP, _NARROWEST = 2, 4
 
 
 class Column:
@@ -166,24 +168,38 @@ def _print_table(rows: Sequence[Row], columns: Sequence[Column]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, _GAP, 0, 0))
     shown = [column for column in columns if not column.wide]
-    for column in shown:
+    for column, width in zip(shown, _widths(rows, shown, console.width), strict=True):
         table.add_column(
             column.title,
             no_wrap=not column.wrapped,
             overflow="fold" if column.wrapped else "ellipsis",
-            min_width=_least_width(rows, column),
+            width=width,
         )
     for row in rows:
         table.add_row(*(Text(_text(row.get(column.key)), style=_style(column, row)) for column in shown))
-    Console(highlight=False).print(table)
+    console.print(table)
 
 
-def _least_width(rows: Sequence[Row], column: Column) -> int | None:
-    if not column.fixed:
-        return None
-    return max([len(column.title), *(len(_text(row.get(column.key))) for row in rows)])
+def _widths(rows: Sequence[Row], columns: Sequence[Column], room: int) -> list[int]:
+    """Return how wide each column is to be: as its longest text, but where that is too much, the widest give way.
+
+    What is fixed never does. So one long name costs nothing but its own end, and no other column.
+    """
+    from rich.cells import cell_len
+
+    widths = [max([cell_len(c.title), *(cell_len(_text(row.get(c.key))) for row in rows)]) for c in columns]
+    flexible = [index for index, column in enumerate(columns) if not column.fixed]
+    too_much = sum(widths) + _GAP * (len(columns) - 1) - room
+    while too_much > 0 and flexible:
+        widest = max(flexible, key=lambda index: widths[index])
+        if widths[widest] <= _NARROWEST:
+            break
+        widths[widest] -= 1
+        too_much -= 1
+    return widths
 
 
 def _style(column: Column, row: Row) -> str:

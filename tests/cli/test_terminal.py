@@ -81,6 +81,47 @@ def test_a_table_fits_80_columns_and_wraps_no_id(terminal, command) -> None:
     assert run(command, "backends", "--output", "jsonl").stdout[8:36] in plain(session.before)
 
 
+def test_a_long_title_costs_no_other_column(terminal, command) -> None:
+    run(command, "add", "acme", "--title", "long " * 50, "--region", "fra", "--token", GOOD)
+    run(command, "add", "acme", "--title", "机器" * 30, "--region", "sin", "--token", GOOD)
+    session = terminal("backends")
+    session.expect(pexpect.EOF)
+    head, first, second = plain(session.before).replace("\r", "").splitlines()
+    assert head.split() == ["ID", "TITLE", "PROVIDER", "REGION", "ENABLED"]
+    assert first.split()[-4:] == ["lo…", "acme", "fra", "yes"]
+    assert second.split()[2:] == ["acme", "sin", "yes"]
+
+
+def test_an_answer_that_cannot_be_is_asked_for_again(terminal, command) -> None:
+    session = terminal("add", "acme", "--title", "asked", "--no-check")
+    session.expect("Region:")
+    session.sendline("frankfort")
+    session.expect("there is no region 'frankfort'")
+    session.expect("Region:")
+    session.sendline("fra")
+    session.expect("API token:")
+    session.sendline(GOOD)
+    session.expect("Added asked")
+    session.expect(pexpect.EOF)
+    session = terminal("update", "asked", "port", "--no-check")
+    session.expect("Port:")
+    session.sendline("many")
+    session.expect("must be a whole number")
+    session.expect("Port:")
+    session.sendline("8443")
+    session.expect("Updated asked")
+
+
+def test_ctrl_c_at_a_prompt_leaves_a_clean_line(terminal) -> None:
+    session = terminal("add", "acme")
+    session.expect("Region:")
+    session.sendintr()
+    session.expect(pexpect.EOF)
+    assert plain(session.before).splitlines()[-1] == "mist: interrupted"
+    session.close()
+    assert session.exitstatus == 130
+
+
 def test_ctrl_c_ends_at_once(terminal, command) -> None:
     run(command, "add", "acme", "--title", "stuck", "--region", "fra", "--token", "hangs", "--no-check")
     session = terminal("machines")
@@ -127,7 +168,10 @@ def test_removing_asks(terminal, command) -> None:
     session = terminal("remove", "prod")
     session.expect("Remove the backend prod .*\\[y/N\\]:")
     session.sendline("n")
+    session.expect("not confirmed, so nothing was done")
     session.expect(pexpect.EOF)
+    session.close()
+    assert session.exitstatus == 1
     assert "prod" in run(command, "backends").stdout
     session = terminal("remove", "prod")
     session.expect("\\[y/N\\]:")
