@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["Context", "cli", "manager_of", "run"]
 
 DONE, FAILED, USAGE, PARTLY, INTERRUPTED = 0, 1, 2, 3, 130
+#: What click raises for a group that is called without a command; older versions print the help and exit.
+_NO_ARGUMENTS: tuple[type[Exception], ...] = tuple(filter(None, [getattr(click.exceptions, "NoArgsIsHelpError", None)]))
 
 #: Where each command lives; a module is imported when one of its commands is used, or listed by --help.
 _COMMANDS = {
@@ -141,9 +143,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as error:
         status = error.exit_code
     except click.ClickException as error:
+        if isinstance(error, _NO_ARGUMENTS):  # not a mistake: the help is the answer
+            click.echo(error.format_message(), err=True)
+            return error.exit_code
         _say(*error.format_message().splitlines(), *_usage_hint(error))
         status = error.exit_code
     except (click.Abort, KeyboardInterrupt):
+        if sys.stderr.isatty():
+            click.echo(err=True)  # the terminal stands behind a prompt, or behind the ^C that it showed
         _say("interrupted")
         status = INTERRUPTED
     except MistError as error:

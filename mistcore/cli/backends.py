@@ -130,13 +130,14 @@ def update(context: click.Context, backend: str, fields: tuple[str, ...], check:
     """
     manager = manager_of(context)
     found = manager.backend(backend)
-    known = {field.name: field for field in manager.registry[found.provider].fields()}
+    cls = manager.registry[found.provider]
+    known = {field.name: field for field in cls.fields()}
     values: dict[str, Any] = {}
     for assignment in fields:
         name, has_value, value = assignment.partition("=")
         name = name.lstrip("-").replace("-", "_")
         if name in known and not has_value:
-            values[name] = ask(known[name]) if sys.stdin.isatty() else _refuse(name)
+            values[name] = ask(known[name], cls) if sys.stdin.isatty() else _refuse(name)
         else:
             values[name] = (read_value(known[name], value) if name in known else value) or None
     found.update(check=check, **values)
@@ -186,4 +187,5 @@ def confirm(question: str, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise click.UsageError("there is no terminal to ask at: give --yes to go ahead")
-    click.confirm(question, abort=True, err=True)
+    if not click.confirm(question, err=True):
+        raise click.ClickException("not confirmed, so nothing was done")

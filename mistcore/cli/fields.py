@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mistcore.credentials import CredentialField, is_reference
+from mistcore.credentials import CredentialField, convert, is_reference
+from mistcore.errors import InvalidFields
 
 if TYPE_CHECKING:
     from mistcore.provider import Provider
@@ -73,13 +74,28 @@ def ask_for_missing(cls: type[Provider], values: dict[str, Any]) -> None:
             click.echo("Regions: " + ", ".join(f"{region.id} ({region.location})" for region in cls.regions), err=True)
         elif field.help:
             click.echo(field.help, err=True)
-        values[field.name] = ask(field)
+        values[field.name] = ask(field, cls)
 
 
-def ask(field: CredentialField) -> Any:
-    """Ask a person for one field."""
+def ask(field: CredentialField, cls: type[Provider]) -> Any:
+    """Ask a person for one field of a provider, again where the answer cannot be one: before more is asked for."""
+    if field.secret:
+        return read_value(field, click.prompt(field.label, hide_input=True, err=True))
+
+    def understood(text: str) -> Any:
+        value = read_value(field, text)
+        try:
+            if not is_reference(value):
+                convert(field, value.strip())
+                if field.name == "region" and cls.knows_all_regions():
+                    cls.find_region(value.strip(), {})
+        except ValueError as error:  # `UnknownRegion` is one
+            problems = error.problems.values() if isinstance(error, InvalidFields) else [str(error)]
+            raise click.UsageError(" ".join(problems)) from None
+        return value
+
     kind = click.Choice(field.choices) if field.choices else None
-    return read_value(field, click.prompt(field.label, hide_input=field.secret, type=kind, err=True))
+    return click.prompt(field.label, type=kind, value_proc=understood, err=True)
 
 
 def given(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,8 @@ import json
 import pytest
 from fakes.acme import GOOD
 
+from mistcore.cli.app import run
+
 
 @pytest.fixture
 def prod(mist):
@@ -67,6 +69,16 @@ def test_help_comes_from_the_declaration(mist) -> None:
     assert "--verify / --no-verify" in text
     assert "Default: https://api.acme.example." in text
     assert "acme Acme Cloud" in " ".join(mist("add", "--help").out.split())
+
+
+def test_a_group_alone_shows_its_help(mist, capsys) -> None:
+    assert run([]) == 2
+    shown = "".join(capsys.readouterr())
+    assert shown.startswith("Usage: mist [OPTIONS] COMMAND")
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    result = mist("add")
+    assert result.status == 2
+    assert (result.out + result.err).startswith("Usage: mist add [OPTIONS] PROVIDER")
 
 
 def test_listing_and_searching(mist, prod) -> None:
