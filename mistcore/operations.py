@@ -66,7 +66,12 @@ def _raise_ours(provider: Provider, error: Exception) -> None:
     if isinstance(error, MistError):
         error.provider = error.provider or provider.id
         return
-    ours = provider.translate_error(error)
+    try:
+        ours = provider.translate_error(error)
+    except ModuleNotFoundError:
+        if not isinstance(error, ModuleNotFoundError):
+            raise
+        ours = None  # it looks up the exceptions of the very SDK that is missing
     if ours is None and isinstance(error, ModuleNotFoundError):
         ours = missing_dependency(type(provider), error)
     if ours is not None:

@@ -190,6 +190,7 @@ def test_sdk_errors_become_ours_in_one_place_also_while_iterating() -> None:
 
     class Sdk(Provider):
         title = "Sdk"
+        strict: bool = credential("Strict", default=False)
 
         def check(self) -> Account:
             raise SdkError("boom")
@@ -201,7 +202,12 @@ def test_sdk_errors_become_ours_in_one_place_also_while_iterating() -> None:
         def start_machine(self, machine_id: str) -> None:
             import no_such_sdk  # noqa: F401
 
+        def stop_machine(self, machine_id: str) -> None:
+            import no_such_sdk  # noqa: F401
+
         def translate_error(self, error: Exception):
+            if self.strict:
+                from no_such_sdk.errors import SdkError as _  # noqa: F401
             return ProviderError(f"sdk: {error}") if isinstance(error, SdkError) else None
 
     sdk = Sdk()
@@ -215,6 +221,8 @@ def test_sdk_errors_become_ours_in_one_place_also_while_iterating() -> None:
         next(machines)
     with pytest.raises(MissingDependency, match="pip install no_such_sdk"):
         sdk.start_machine("1")
+    with pytest.raises(MissingDependency, match="pip install no_such_sdk"):  # its translation needs the SDK, too
+        Sdk(strict=True).stop_machine("1")
 
 
 def test_a_retired_service_needs_an_address() -> None:
