@@ -99,9 +99,10 @@ def _install_command(cls: type[Provider], package: str) -> str:
     for entry in metadata.entry_points(group=GROUP):
         if entry.dist is None or entry.module.partition(".")[0] != top:
             continue
-        extras = entry.dist.metadata.get_all("Provides-Extra") or ()
-        if extra.replace("_", "-") in [name.replace("_", "-") for name in extras]:  # builders write them either way
-            return f"pip install '{entry.dist.name}[{extra}]'"
+        for name in entry.dist.metadata.get_all("Provides-Extra") or ():
+            if name.replace("_", "-") == extra.replace("_", "-"):
+                # Builders write it either way, and pip before 23.3 finds it only the way it is written.
+                return f"pip install '{entry.dist.name}[{name}]'"
     return f"pip install {package}"
 
 

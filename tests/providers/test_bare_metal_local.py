@@ -44,7 +44,7 @@ def test_no_ssh_library_is_needed(tmp_path: Path) -> None:
     )
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["running", "MissingDependency Install it: pip install 'mistcore[bare_metal]'"]
+    assert done.stdout.splitlines() == ["running", "MissingDependency Install it: pip install 'mistcore[bare-metal]'"]
 
 
 @pytest.fixture
