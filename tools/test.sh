@@ -5,5 +5,5 @@ set -eu
 cd "$(dirname "$0")/.."
 . tools/venv.sh
 make_venv
-.venv/bin/pip install --quiet --disable-pip-version-check 'tox>=4.22'
-exec .venv/bin/tox "$@"
+.venv/bin/python -m pip install --quiet --disable-pip-version-check 'tox>=4.22'
+exec .venv/bin/python -m tox "$@"

@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 . tools/venv.sh
 make_venv
-.venv/bin/pip install --quiet --disable-pip-version-check .
+.venv/bin/python -m pip install --quiet --disable-pip-version-check .
 export MISTCORE_STORE="$PWD/.venv/trial.json"
 mist=.venv/bin/mist
 $mist show "this machine" >/dev/null 2>&1 || $mist add bare_metal --machine-ip local --title "this machine"

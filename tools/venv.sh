@@ -14,7 +14,7 @@ find_python() {
 }
 
 make_venv() {
-    [ -x .venv/bin/pip ] && return 0
+    .venv/bin/python -m pip --version >/dev/null 2>&1 && return 0  # also after the folder was moved
     python=$(find_python) || return 1
     if ! "$python" -c 'import ensurepip' 2>/dev/null; then
         package=$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
