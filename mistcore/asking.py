@@ -13,6 +13,7 @@ import attrs
 
 from mistcore.backend import Backend
 from mistcore.deadline import Deadline, deadline
+from mistcore.errand import Outcome, Parcel, ask_backend
 from mistcore.errors import MistError, ProviderError, Unreachable
 
 __all__ = ["Answer", "Asking", "Limits"]
@@ -36,12 +37,13 @@ class Limits:
 
 @attrs.frozen
 class Answer(Generic[T]):
-    """What came of asking one backend."""
+    """What came of asking one backend; `afar` tells that another process asked it."""
 
     backend: Backend
     value: T | None
     error: MistError | None
     seconds: float
+    afar: bool = False
 
 
 @attrs.define(eq=False)
@@ -61,7 +63,7 @@ class Asking(Generic[T]):
         self._whole = Deadline(limits.deadline) if limits.deadline is not None else None
         self._pending = list(reversed(backends))
         self._asked: dict[Backend, _Asked] = {}
-        self._futures: dict[Future[T], _Asked] = {}
+        self._futures: dict[Future[Outcome[T]], _Asked] = {}
         self._answers: queue.SimpleQueue[Answer[T]] = queue.SimpleQueue()
         self._lock = threading.Lock()
 
@@ -140,12 +142,21 @@ class Asking(Generic[T]):
             if not self._finish(asked, value, error):
                 return
 
-    def _finish(self, asked: _Asked, value: T | None, error: MistError | None) -> bool:
+    def _finish(
+        self,
+        asked: _Asked,
+        value: T | None,
+        error: MistError | None,
+        *,
+        seconds: float | None = None,
+        afar: bool = False,
+    ) -> bool:
         with self._lock:
             if asked.given_up:
                 return False
             self._asked.pop(asked.backend, None)
-        self._answers.put(Answer(asked.backend, value, error, time.monotonic() - asked.began))
+        took = time.monotonic() - asked.began if seconds is None else seconds
+        self._answers.put(Answer(asked.backend, value, error, took, afar))
         return True
 
     def _submit_all(self, executor: Executor) -> None:
@@ -154,23 +165,32 @@ class Asking(Generic[T]):
         whole = self._limits.deadline if self._limits.deadline is not None else float("inf")
         for backend in reversed(self._pending):
             asked = self._asked[backend] = _Asked(backend, Deadline(whole))
-            future = executor.submit(self._ask, backend, seconds)
+            try:
+                future = executor.submit(ask_backend, Parcel(backend), self._ask, seconds)
+            except Exception as caught:
+                error = _ours(caught)  # some pools pickle what they are handed at once
+                if error is None:
+                    raise
+                self._finish(asked, None, error)
+                continue
             self._futures[future] = asked
             future.add_done_callback(self._collect)
         self._pending.clear()
 
-    def _collect(self, future: Future[T]) -> None:
-        asked = self._futures[future]
-        value, error = None, None
+    def _collect(self, future: Future[Outcome[T]]) -> None:
+        asked = self._futures.pop(future)
         try:
-            value = future.result()
-        except MistError as caught:
-            error = caught
-        except CancelledError:
-            return
+            outcome = future.result()
+        except CancelledError as caught:
+            words = "the pool that it was handed to has dropped it"
+            error: MistError = ProviderError(words, reason="cancelled", backend=asked.backend.title)
+            error.__cause__ = caught
         except BaseException as caught:  # noqa: BLE001 - whatever the pool raises belongs to this backend alone
-            error = _unexpected(asked.backend, caught)
-        self._finish(asked, value, error)
+            error = _ours(caught) or _unexpected(asked.backend, caught)
+        else:
+            self._finish(asked, outcome.value, outcome.error, seconds=outcome.seconds, afar=outcome.afar)
+            return
+        self._finish(asked, None, error)
 
 
 def _late(backend: Backend, seconds: float) -> Answer[T]:
@@ -180,6 +200,14 @@ def _late(backend: Backend, seconds: float) -> Answer[T]:
         words, reason="timeout", remedy="Allow more time.", provider=record.provider, backend=record.title
     )
     return Answer(backend, None, error, seconds)
+
+
+def _ours(error: BaseException) -> MistError | None:
+    """Return the error of ours that another one is, or was raised because of."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, MistError):
+        found = found.__cause__ or found.__context__
+    return found
 
 
 def _unexpected(backend: Backend, error: BaseException) -> MistError:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mistcore.calls import provider_errors
+from mistcore.errand import reopen
 from mistcore.errors import (
     AmbiguousName,
     InvalidFields,
@@ -126,7 +127,15 @@ class Backend:
         return hash(self.id)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (self._manager.store.location, self.id)
+        return reopen, self.address()
+
+    def address(self) -> tuple[str, str]:
+        """Return where another process finds it: the location of the store, and its id there; never a credential.
+
+        Raises:
+            NotSupported: its manager has something that another process cannot have.
+        """
+        return self._manager.address(), self.id
 
     # -- looking after it ---------------------------------------------------------------------------------------------
 
@@ -201,8 +210,7 @@ class Backend:
             found = self._list("list_machines", Machine)
             for machine in found:
                 machine.bind(self)
-            if self._manager.last_known is not None:
-                self._manager.last_known.keep(self.id, found)
+            self.remember(found)
         return [m for m in found if (name is None or m.name == name) and (search is None or matches(m, search))]
 
     def machine(self, name: str) -> Machine:
@@ -222,6 +230,11 @@ class Backend:
         for machine in found.machines if found is not None else ():
             machine.bind(self)
         return found
+
+    def remember(self, machines: Iterable[Machine]) -> None:
+        """Keep a whole listing of it, if its manager keeps any. For the core; `machines()` does it by itself."""
+        if self._manager.last_known is not None:
+            self._manager.last_known.keep(self.id, machines)
 
     def sizes(self, *, search: str = "") -> list[Size]:
         """Return the sizes that a machine can be created with. Raises `NotSupported`, and as `check` does."""
@@ -391,9 +404,3 @@ def _searched(found: list[T], search: str) -> list[T]:
         return found
     text = search.casefold()
     return [item for item in found if any(text in str(getattr(item, key)).casefold() for key in ("id", "name"))]
-
-
-def _reopen(location: str, id: str) -> Backend:
-    from mistcore.manager import BackendManager
-
-    return BackendManager(location).backend(id)

@@ -138,6 +138,8 @@ class MachineWalk(Walk[list[Machine], Machine]):
         self._arrived: list[Machine] = []
 
     def _results(self, answer: Answer[list[Machine]]) -> Iterable[Machine]:
+        if answer.afar and answer.value is not None:
+            answer.backend.remember(answer.value)
         found = [machine.bind(answer.backend) for machine in answer.value or () if self._keep(machine)]
         if not self._partial:
             self._arrived += found

@@ -13,7 +13,7 @@ import attrs
 
 from mistcore import credentials
 from mistcore.backend import Backend
-from mistcore.errors import AmbiguousName, BackendNotFound, InvalidFields, MistError
+from mistcore.errors import AmbiguousName, BackendNotFound, InvalidFields, MistError, NotSupported
 from mistcore.hooks import Hooks
 from mistcore.last_known import LastKnown
 from mistcore.new_records import TrialStore, clean_title, default_title, new_id, require_secrets_anew
@@ -55,6 +55,8 @@ class BackendManager:
         installed_plugins: bool = True,
         last_known: bool = False,
     ) -> None:
+        plugins = list(plugins)
+        self._only_here = "a registry of its own" if registry is not None else "plugins of its own" if plugins else ""
         self.hooks = Hooks(plugins, installed=installed_plugins)
         self.registry = registry if registry is not None else Registry()
         for more in self.hooks.call("mistcore_providers"):
@@ -338,6 +340,25 @@ class BackendManager:
         return CheckWalk(self._chosen(backends, provider, search), _limits(timeout, deadline, workers, executor))
 
     # -- how ----------------------------------------------------------------------------------------------------------
+
+    def address(self) -> str:
+        """Return the location by which another process opens the same store, with the same providers.
+
+        Raises:
+            NotSupported: this manager has a store, a registry or plugins that only this process has.
+        """
+        from mistcore.stores import JsonStore, PostgresqlStore
+
+        own = self._only_here
+        if not own and "://" not in self.store.location and type(self.store) not in (JsonStore, PostgresqlStore):
+            own = f"a store of its own, {self.store.location}"
+        if own:
+            raise NotSupported(
+                f"another process cannot ask these backends: their manager has {own}",
+                reason="elsewhere",
+                remedy="Use a pool of threads; or installed providers and plugins, and a store at a path or URL.",
+            )
+        return self.store.location
 
     def close(self) -> None:
         """End sessions and connections. The manager may be used again afterwards."""

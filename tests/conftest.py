@@ -11,6 +11,7 @@ import pytest
 pytest_plugins: list[str] = [
     "fakes.azure_fixtures",
     "fakes.gce_fixtures",
+    "peers.dask_cluster",
     "peers.docker_engine",
     "peers.libvirtd",
     "peers.mimic",

@@ -13,6 +13,7 @@ from mistcore import (
     BackendManager,
     BackendNotFound,
     InvalidFields,
+    NotSupported,
     Registry,
     UnknownProvider,
     UnknownRegion,
@@ -143,7 +144,6 @@ def test_info_is_plain_and_without_secrets(client: BackendManager) -> None:
     assert info["credentials"] == {"endpoint": "https://other.example"}
     assert info["secrets"] == ["token"]
     assert GOOD not in json.dumps(info) + repr(backend)
-    assert GOOD.encode() not in pickle.dumps(backend)
 
 
 def test_updating_checks_before_it_replaces(client: BackendManager, store: MemoryStore) -> None:
@@ -253,4 +253,33 @@ def test_the_store_may_be_a_path(tmp_path: Path) -> None:
     backend = add(BackendManager(path, registry=Registry([Acme])), "prod")
     again = BackendManager(str(path), registry=Registry([Acme]))
     assert again.backends() == [backend]
-    assert pickle.loads(pickle.dumps(again.backends()[0])).title == "prod"
+
+
+def test_a_pickled_backend_is_where_its_store_is_and_holds_no_secret(tmp_path: Path) -> None:
+    path = tmp_path / "backends.json"
+    id = add(BackendManager(path, registry=Registry([Acme])), "prod").id
+    pickled = pickle.dumps(BackendManager(path).backend(id))
+    assert GOOD.encode() not in pickled
+    assert pickle.loads(pickled).title == "prod"
+    BackendManager(path).backend(id).delete()
+    with pytest.raises(BackendNotFound, match="as a process of the pool on .* finds it"):
+        pickle.loads(pickled)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"registry": Registry([Acme])}, "a registry of its own"),
+        ({"plugins": [object()]}, "plugins of its own"),
+        ({"store": MemoryStore()}, r"a store of its own, \(memory\)"),
+    ],
+)
+def test_a_backend_that_no_other_process_can_have_is_not_pickled(tmp_path: Path, options: dict, words: str) -> None:
+    path = tmp_path / "backends.json"
+    record = add(BackendManager(path, registry=Registry([Acme])), "prod").record
+    client = BackendManager(**{"store": path, **options})
+    if isinstance(client.store, MemoryStore):
+        with client.store.change() as transaction:
+            transaction.put(record)
+    with pytest.raises(NotSupported, match=words):
+        pickle.dumps(client.backends()[0])
