@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mistcore.errors import MissingDependency as MissingDependency
     from mistcore.errors import MistError as MistError
     from mistcore.errors import NotSupported as NotSupported
+    from mistcore.errors import PartialResult as PartialResult
     from mistcore.errors import PermissionDenied as PermissionDenied
     from mistcore.errors import PluginWarning as PluginWarning
     from mistcore.errors import ProviderError as ProviderError
@@ -63,6 +64,7 @@ _HOMES = {
         "MissingDependency",
         "MistError",
         "NotSupported",
+        "PartialResult",
         "PermissionDenied",
         "PluginWarning",
         "ProviderError",

@@ -44,6 +44,7 @@ __all__ = [
     "MissingDependency",
     "MistError",
     "NotSupported",
+    "PartialResult",
     "PermissionDenied",
     "PluginWarning",
     "ProviderError",
@@ -99,6 +100,10 @@ class MistError(Exception):
 
 class PluginWarning(UserWarning):
     """A plugin that could not be loaded, or a hook that raised; everything else goes on."""
+
+
+class PartialResult(UserWarning):
+    """A listing that lacks what a part of the service would have told that could not be reached; the rest is there."""
 
 
 class UnknownProvider(MistError, KeyError):

@@ -199,9 +199,9 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    from mistcore.errors import PluginWarning
+    from mistcore.errors import PartialResult, PluginWarning
 
-    if issubclass(category, PluginWarning):
+    if issubclass(category, (PartialResult, PluginWarning)):
         _say(f"warning: {message}")
 
 

@@ -218,3 +218,11 @@ def test_names_of_machines_are_completed_from_what_was_last_known(mist, monkeypa
     assert complete("stop", "--backend", "prod", "d") == ["db"]
     assert complete("stop", "--backend", "test", "d") == []
     assert complete("stop", "--backend", "nope", "d") == []
+
+
+def test_a_listing_that_lacks_something_says_so(mist) -> None:
+    mist("add", "acme", "--title", "half", "--region", "fra", "--token", "half", "--no-check")
+    result = mist("machines", "--backend", "half", "--json")
+    assert result.status == 0
+    assert len(result.json) == 3
+    assert "warning: the hall B cannot be reached" in result.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Iterable
 
 from mistcore import (
@@ -10,6 +11,7 @@ from mistcore import (
     AuthenticationFailed,
     Image,
     Machine,
+    PartialResult,
     Provider,
     Region,
     Size,
@@ -52,6 +54,8 @@ class Acme(Provider):
             self.meeting.wait()
         if self.token == "bug-token":
             raise KeyError(f"no such key {self.token}")
+        if self.token == "half":
+            warnings.warn("the hall B cannot be reached", PartialResult, stacklevel=2)
         if self.token == "garbage":
             yield {"id": 1}  # type: ignore[misc]
         yield Machine("m-1001", "web-1", "running", ["1.2.3.4", "2001:db8::1"], ["10.0.0.1"], tags={"env": "prod"})
