@@ -20,6 +20,7 @@ from mistcore import (
     Machine,
     MistError,
     Network,
+    PartialResult,
     PermissionDenied,
     Provider,
     ProviderError,
@@ -148,8 +149,8 @@ class Gce(Provider):
     def list_machines(self) -> Iterable[Machine]:
         """Return every instance, from the paged list over all zones.
 
-        Where a zone cannot be reached, its instances are missing: then a `RuntimeWarning` names it and the rest is
-        returned.
+        Where a zone cannot be reached, its instances are missing: then a `PartialResult` (a warning) names it and the
+        rest is returned.
         """
         lacking: dict[str, str] = {}
 
@@ -165,7 +166,7 @@ class Gce(Provider):
         if lacking:
             words = "; ".join(f"{zone}: {why}" for zone, why in lacking.items())
             warnings.warn(
-                f"{self._project()}: machines are missing from the list: {words}", RuntimeWarning, stacklevel=2
+                f"{self._project()}: machines are missing from the list: {words}", PartialResult, stacklevel=2
             )
         return found
 

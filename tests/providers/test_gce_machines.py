@@ -9,7 +9,16 @@ import warnings
 import pytest
 from fakes.gce import PROJECT, api_error
 
-from mistcore import InvalidFields, MachineNotFound, PermissionDenied, ProviderError, Registry, Rejected, Unreachable
+from mistcore import (
+    InvalidFields,
+    MachineNotFound,
+    PartialResult,
+    PermissionDenied,
+    ProviderError,
+    Registry,
+    Rejected,
+    Unreachable,
+)
 from mistcore.deadline import deadline
 from mistcore.testing.server import Response
 
@@ -117,7 +126,7 @@ def test_a_zone_that_cannot_be_reached(gce, account):
     gce.add(ZONE, "vm-0")
     gce.add("europe-west1-b", "vm-1")
     gce.unreachable.add(ZONE)
-    with pytest.warns(RuntimeWarning, match=rf"missing.*{ZONE}.*unreachable"):
+    with pytest.warns(PartialResult, match=rf"missing.*{ZONE}.*unreachable"):
         found = list(account.list_machines())
     assert [machine.name for machine in found] == ["vm-1"]
     gce.unreachable.clear()
