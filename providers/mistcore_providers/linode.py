@@ -298,7 +298,7 @@ def _machine(raw: Mapping[str, Any]) -> Machine:
     )
 
 
-_EXTRA = ("status", "group", "lke_cluster_id", "placement_group", "watchdog_enabled", "capabilities")
+_EXTRA = ("status", "group", "lke_cluster_id", "placement_group", "capabilities")
 
 
 def _size(raw: Mapping[str, Any]) -> Size:
@@ -308,7 +308,7 @@ def _size(raw: Mapping[str, Any]) -> Size:
         name=raw.get("label") or "",
         cpus=raw.get("vcpus"),
         memory=raw.get("memory"),
-        disk=None if disk is None else disk / 1024,
+        disk=None if disk is None else disk // 1024,
         architecture="x86_64",
         price_hour=price.get("hourly"),
         price_month=price.get("monthly"),

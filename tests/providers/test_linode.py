@@ -471,7 +471,6 @@ def test_all_addresses_and_all_facts(service: FakeLinode, linode: Linode) -> Non
         extra={
             "status": "running",
             "group": "Linode-Group",
-            "watchdog_enabled": True,
             "capabilities": ["SMTP Enabled"],
             "vcpus": 1,
             "memory": 1024,
