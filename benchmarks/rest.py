@@ -87,6 +87,34 @@ def libcloud_digitalocean(url: str) -> Callable[[], list[Any]]:
     return lambda: list(driver.list_nodes())
 
 
+# -- Linode -----------------------------------------------------------------------------------------------------------
+
+
+def serve_linode(tls: ssl.SSLContext | None) -> Any:
+    from fakes.linode import FakeLinode
+
+    fake = FakeLinode(tls=tls)
+    fake.tokens = {TOKEN: "*"}
+    for number in range(MACHINES):
+        fake.add_instance(f"web-{number}", tags=["web", f"rack:{number % 20}"])
+    return fake
+
+
+def mistcore_linode(url: str) -> Callable[[], list[Any]]:
+    from mistcore_providers.linode import Linode
+
+    return lambda: list(Linode(api_key=TOKEN, endpoint=url).list_machines())
+
+
+def libcloud_linode(url: str) -> Callable[[], list[Any]]:
+    from libcloud.compute.providers import get_driver
+    from libcloud.compute.types import Provider
+
+    driver = get_driver(Provider.LINODE)(TOKEN, api_version="4.0")
+    redirect(driver.connection, url)
+    return lambda: list(driver.list_nodes())
+
+
 @attrs.frozen
 class Service:
     """One vendor: its stand-in, and how each of the two lists the machines behind an address."""
@@ -99,6 +127,7 @@ class Service:
 
 SERVICES = {
     "digitalocean": Service("DigitalOcean", serve_digitalocean, mistcore_digitalocean, libcloud_digitalocean),
+    "linode": Service("Linode", serve_linode, mistcore_linode, libcloud_linode),
 }
 
 
