@@ -49,10 +49,17 @@ def _utc(value: datetime | None) -> datetime | None:
 
 def _addresses(values: Iterable[str] | None) -> tuple[str, ...]:
     """Each once, IPv4 before IPv6, otherwise in the order given; empty ones left out."""
-    seen = dict.fromkeys(value for value in values or () if value)
+    seen = dict.fromkeys(text for value in values or () if (text := _text(value)))
     if len(seen) < 2:
         return tuple(seen)
     return tuple(sorted(seen, key=lambda address: ":" in address))
+
+
+def _text(value: Any) -> str:
+    """Text as it is, numbers as text, and nothing for what can be no name: services send null, and worse."""
+    if type(value) is str:
+        return value
+    return "" if value is None or isinstance(value, (Mapping, list, tuple, set)) else str(value)
 
 
 def _permissions(values: Iterable[str] | None) -> frozenset[str] | None:
@@ -198,13 +205,13 @@ class Machine(_Record):
     """
 
     id: str = attrs.field(converter=str)
-    name: str = ""
+    name: str = attrs.field(default="", converter=_text)
     state: MachineState = attrs.field(default=MachineState.UNKNOWN, converter=MachineState)
     public_ips: tuple[str, ...] = attrs.field(default=(), converter=_addresses)
     private_ips: tuple[str, ...] = attrs.field(default=(), converter=_addresses)
-    size: str = ""
-    image: str = ""
-    region: str = ""
+    size: str = attrs.field(default="", converter=_text)
+    image: str = attrs.field(default="", converter=_text)
+    region: str = attrs.field(default="", converter=_text)
     created_at: datetime | None = attrs.field(default=None, converter=_utc)
     tags: Mapping[str, str] = attrs.field(factory=dict, hash=False)
     extra: Mapping[str, Any] = attrs.field(factory=dict, hash=False, repr=False)
