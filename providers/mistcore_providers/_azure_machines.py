@@ -96,15 +96,15 @@ class Join:
             },
         )
 
-    def _addresses_of(self, properties: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-        public: list[str] = []
-        private: list[str] = []
+    def _addresses_of(self, properties: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
+        public: list[Any] = []
+        private: list[Any] = []
         for key in interface_ids(properties):
             for configuration in ip_configurations(self._interfaces.get(key.lower())):
-                private.append(str(configuration.get("privateIPAddress") or ""))
+                private.append(configuration.get("privateIPAddress"))
                 address = _mapping(configuration.get("publicIPAddress"))
                 known = self._addresses.get(_key(address)) or _dig(address, "properties", "ipAddress")
-                public.append(str(known or ""))
+                public.append(known)
         return public, private
 
 

@@ -58,11 +58,11 @@ def allowed_operations(roles: Iterable[Any], needed: Mapping[str, tuple[str, ...
 def role_warnings(roles: list[Any]) -> Iterator[str]:
     """Yield what is unsafe, or will be missing, with these roles."""
     if not roles:
-        yield "no role on the subscription as a whole is known: what may be done depends on roles further down"
+        yield "No role on the subscription as a whole is known: what may be done depends on roles further down."
     elif allowed_operations(roles, {"let others in": ("Microsoft.Authorization/roleAssignments/write",)}):
-        yield "the role allows everything in the subscription, also to let others in; Contributor is enough"
+        yield "The role allows everything in the subscription, also to let others in; Contributor is enough."
     elif not allowed_operations(roles, {"see addresses": ("Microsoft.Network/networkInterfaces/read",)}):
-        yield "the role does not allow to read network interfaces: machines will have no addresses"
+        yield "The role does not allow to read network interfaces: machines will have no addresses."
 
 
 def _patterns(actions: Any) -> list[re.Pattern[str]]:

@@ -99,12 +99,12 @@ def loose_disks(raw: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _addresses(raw: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    public: list[str] = []
-    private: list[str] = []
+    public: list[Any] = []
+    private: list[Any] = []
     for interface in _mappings(raw.get("networkInterfaces")):
-        private += [str(interface.get(name) or "") for name in ("networkIP", "ipv6Address")]
-        public += [str(one.get("natIP") or "") for one in _mappings(interface.get("accessConfigs"))]
-        public += [str(one.get("externalIpv6") or "") for one in _mappings(interface.get("ipv6AccessConfigs"))]
+        private += [interface.get(name) for name in ("networkIP", "ipv6Address")]
+        public += [one.get("natIP") for one in _mappings(interface.get("accessConfigs"))]
+        public += [one.get("externalIpv6") for one in _mappings(interface.get("ipv6AccessConfigs"))]
     return public, [address for address in private if address not in public]
 
 

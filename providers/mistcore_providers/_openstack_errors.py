@@ -26,6 +26,8 @@ _UNREADABLE = ("InvalidResponse", "JSONDecodeError", "DiscoveryFailure", "EmptyC
 
 def translate(error: Exception) -> MistError | None:
     """Return our error for one of keystoneauth1's or novaclient's, or None for somebody else's."""
+    if isinstance(error, RecursionError):
+        return ProviderError("the answer is nested too deeply to be read", reason="not_openstack")
     if not type(error).__module__.startswith(("keystoneauth1.", "novaclient.")):
         return None
     status = getattr(error, "http_status", 0) or getattr(error, "code", 0)

@@ -116,14 +116,14 @@ class FirstGen(Cloud):
 
     def pages(self, kind: str, path: str, key: str, **params: Any) -> Iterator[list[Any]]:
         """Yield the pages of a list: they are counted by offset, and the last one is empty."""
-        seen: set[Any] = set()
+        seen: set[str] = set()
         offset = 0
         while True:
             rows = self.get(kind, path, **{**params, "limit": _PAGE, "offset": offset}).get(key)
             if not isinstance(rows, list):
                 raise ProviderError(f"the answer of {path} holds no list of {key}", reason="not_openstack")
-            fresh = [row for row in rows if isinstance(row, Mapping) and row.get("id") not in seen]
-            seen.update(row.get("id") for row in fresh)
+            fresh = [row for row in rows if isinstance(row, Mapping) and str(row.get("id")) not in seen]
+            seen.update(str(row.get("id")) for row in fresh)
             yield [_as_nova(row) if key == "servers" else row for row in fresh]
             if not fresh:
                 return

@@ -91,7 +91,7 @@ class Vms:
             if isinstance(error, PermissionDenied) or error.status == 404:
                 return {}
             raise
-        return {href_id(vm.get("href")): address_rows(vm) for vm in _children(vapp)}
+        return {href_id(vm.get("href")): address_rows(vm) for vm in _children(vapp) if isinstance(vm, Mapping)}
 
     def create(self, wanted: NewMachine, missing: MistError) -> str:
         """Create a vApp from a template and return the id of its machine."""

@@ -366,11 +366,11 @@ class Azure(Provider):
 
     def _warnings(self, state: str, permissions: list[Any]) -> Iterator[str]:
         if self.endpoint.startswith("http://"):
-            yield "the token travels over plain HTTP: anybody on the way can read it"
+            yield "Plain HTTP: whoever is on the way can read the token."
         if not self.verify:
-            yield "the certificates of Azure are not verified"
+            yield "The certificates of Azure are not verified."
         if state and state != "Enabled":
-            yield f"the subscription is {state}: it may be read-only"
+            yield f"The subscription is {state}: it may be read-only."
         yield from role_warnings(permissions)
 
     def _path(self, machine_id: str) -> str:

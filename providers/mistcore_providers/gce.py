@@ -417,8 +417,8 @@ class Gce(Provider):
 
     def _warnings(self, held: set[str] | None) -> Iterator[str]:
         if self.endpoint.startswith("http://"):
-            yield "the token travels over plain HTTP: anybody on the way can read it"
+            yield "Plain HTTP: whoever is on the way can read the token."
         if not self.verify:
-            yield "the certificates of Google are not verified"
+            yield "The certificates of Google are not verified."
         if held and _OWNER in held:
-            yield "the role allows everything in the project, also to let others in; Compute Admin is enough"
+            yield "The role allows everything in the project, also to let others in; Compute Admin is enough."

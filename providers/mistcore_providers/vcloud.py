@@ -323,7 +323,7 @@ class Vcloud(Provider):
             params={"type": self._kind(kind), "format": "records", "sortAsc": "name", **params},
             per_page="pageSize",
             size=_PAGE,
-            total=lambda body: int(body.get("total") or 0),
+            total=lambda body: number(body.get("total")),
             each=each,
             key="href",
         )
@@ -402,11 +402,12 @@ class Vcloud(Provider):
 def _machine(record: Mapping[str, Any]) -> Machine | None:
     """Return the machine of a record; one that cannot be read is left as id and name, or out when it has no id."""
     try:
-        return machine_of(record)
+        machine = machine_of(record)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         log.warning("a machine's record cannot be read: %s", type(error).__name__)
         vm_id = href_id(record.get("href")) if isinstance(record, Mapping) else ""
-        return Machine(id=vm_id, name=str(record.get("name") or ""), extra={"unreadable": True}) if vm_id else None
+        machine = Machine(id=vm_id, name=record.get("name") if vm_id else "", extra={"unreadable": True})
+    return machine if machine.id else None
 
 
 def _with(machine: Machine, **changes: Any) -> Machine:

@@ -258,8 +258,8 @@ def test_warnings(account, azure):
     azure.client.roles[:] = [CONTRIBUTOR]
     azure.subscriptions[SUBSCRIPTION]["state"] = "Warned"
     assert account(ca_cert="", verify=False).check().warnings == (
-        "the certificates of Azure are not verified",
-        "the subscription is Warned: it may be read-only",
+        "The certificates of Azure are not verified.",
+        "The subscription is Warned: it may be read-only.",
     )
 
 

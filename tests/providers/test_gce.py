@@ -238,7 +238,7 @@ def test_permissions_that_are_not_told(account, gce, refusal):
 
 def test_warnings(account, gce):
     gce.account.permissions = {"compute.projects.get"}
-    assert account(ca_cert="", verify=False).check().warnings == ("the certificates of Google are not verified",)
+    assert account(ca_cert="", verify=False).check().warnings == ("The certificates of Google are not verified.",)
 
 
 # -- tokens -----------------------------------------------------------------------------------------------------------
