@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import ssl
 import threading
 import time
@@ -169,10 +170,7 @@ class FakeService:
                 return service.handle(request)
 
         self._server = _Server((self._host, 0), Handler)
-        if self._tls is not None:
-            self._server.socket = self._tls.wrap_socket(
-                self._server.socket, server_side=True, do_handshake_on_connect=False
-            )
+        self._server.tls = self._tls
         scheme = "https" if self._tls is not None else "http"
         name = "localhost" if self._tls is not None else self._host
         self.url = f"{scheme}://{name}:{self._server.server_port}"
@@ -197,6 +195,18 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = 256
+    tls: ssl.SSLContext | None = None
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        if self.tls is None:
+            return connection, address
+        try:
+            connection.getpeername()  # where a client has left already, ssl fails and leaves its socket open
+        except OSError:
+            connection.close()
+            raise
+        return self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), address
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Stay quiet: clients that hang up are part of the tests."""
