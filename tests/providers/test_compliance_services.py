@@ -1,0 +1,160 @@
+"""The suite that plugin authors use, over our own providers: each whose service has a stand-in, by its stand-in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fakes.azure import SUBSCRIPTION
+from fakes.azure_entra import CLIENT, SECRET, TENANT
+from fakes.digitalocean import TOKEN, FakeDigitalOcean
+from fakes.nephoscale import PASSWORD, USERNAME, FakeNephoScale
+from fakes.rackspace import FakeFirstGen
+from fakes.vcloud import FakeVcloud
+
+from mistcore import Provider
+from mistcore.testing import TortureSuite
+from mistcore_providers.azure import Azure
+from mistcore_providers.digitalocean import DigitalOcean
+from mistcore_providers.gce import Gce
+from mistcore_providers.nephoscale import NephoScale
+from mistcore_providers.rackspace import Rackspace
+from mistcore_providers.vcloud import Vcloud
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIexample me@here"
+ZONE = "us-central1-a"
+
+
+class TestDigitalOcean(TortureSuite):
+    provider = DigitalOcean
+    missing_id = "4711"
+    new_machine = {"image": "debian-12-x64", "size": "s-1vcpu-1gb", "location": "fra1"}
+
+    @pytest.fixture
+    def service(self) -> Iterator[FakeDigitalOcean]:
+        with FakeDigitalOcean() as service:
+            service.add_droplet("web-1", tags=["env:prod", "web"])
+            service.add_droplet("db-1", status="off")
+            yield service
+
+    def good(self, service: FakeDigitalOcean) -> Provider:
+        return DigitalOcean(token=TOKEN, endpoint=service.url)
+
+    def bad(self, service: FakeDigitalOcean) -> Provider:
+        return DigitalOcean(token="dop_v1_" + "b6" * 32, endpoint=service.url)
+
+
+class TestNephoScale(TortureSuite):
+    provider = NephoScale
+    missing_id = "4711"
+    new_machine = {"image": "49", "size": "3", "location": "87729", "key": "desk", "console_key": "console"}
+
+    @pytest.fixture
+    def service(self) -> Iterator[FakeNephoScale]:
+        with FakeNephoScale() as service:
+            yield service
+
+    def good(self, service: FakeNephoScale) -> Provider:
+        return NephoScale(username=USERNAME, password=PASSWORD, endpoint=service.url)
+
+    def bad(self, service: FakeNephoScale) -> Provider:
+        return NephoScale(username=USERNAME, password="another-password", endpoint=service.url)
+
+
+class TestAzure(TortureSuite):
+    provider = Azure
+    missing_id = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/seeded/providers/Microsoft.Compute/virtualMachines/gone"
+    new_machine = {"image": "Debian12", "size": "Standard_B1s", "location": "eastus", "key": KEY}
+
+    @pytest.fixture
+    def service(self, azure: Any, azure_ca: str) -> Any:
+        azure.resources.seed(2)
+        self.ca_cert = azure_ca
+        return azure
+
+    def good(self, service: Any, secret: str = SECRET) -> Provider:
+        return Azure(
+            subscription_id=SUBSCRIPTION,
+            tenant_id=TENANT,
+            client_id=CLIENT,
+            client_secret=secret,
+            endpoint=service.url,
+            authority=service.url,
+            ca_cert=self.ca_cert,
+        )
+
+    def bad(self, service: Any) -> Provider:
+        return self.good(service, "another-client-secret")
+
+
+class TestGce(TortureSuite):
+    provider = Gce
+    new_machine = {"image": "debian-12", "size": "e2-small", "location": ZONE, "key": KEY}
+
+    @pytest.fixture
+    def service(self, gce: Any, gce_ca: str) -> Any:
+        gce.add(ZONE, "vm-0")
+        gce.add("europe-west1-b", "vm-1", status="TERMINATED")
+        self.ca_cert = gce_ca
+        return gce
+
+    def good(self, service: Any, *, register: bool = True) -> Provider:
+        key = json.dumps(service.new_key(register=register))
+        return Gce(private_key=key, endpoint=service.url, ca_cert=self.ca_cert)
+
+    def bad(self, service: Any) -> Provider:
+        return self.good(service, register=False)
+
+
+class TestVcloud(TortureSuite):
+    provider = Vcloud
+    new_machine = {"image": "debian"}
+
+    @pytest.fixture
+    def service(self) -> Iterator[FakeVcloud]:
+        with FakeVcloud() as service:
+            service.add_vm("web-1", status="POWERED_ON")
+            service.add_vm("db-1")
+            service.add_template("debian")
+            yield service
+
+    def good(self, service: FakeVcloud, password: str = "s3cret") -> Provider:
+        return Vcloud(host=service.url, organization="Acme", username="jane", password=password)
+
+    def bad(self, service: FakeVcloud) -> Provider:
+        return self.good(service, "another-password")
+
+
+class TestRackspaceFirstGen(TortureSuite):
+    provider = Rackspace
+    missing_id = "4711"
+    new_machine = {"image": "CentOS 5.2", "size": "1"}
+    not_here = {
+        "start_machine",
+        "stop_machine",
+        "pause_machine",
+        "suspend_machine",
+        "resume_machine",
+        "list_networks",
+    }
+
+    @pytest.fixture
+    def service(self) -> Iterator[FakeFirstGen]:
+        with FakeFirstGen() as service:
+            service.api_key = "0123456789abcdef"
+            with self.good(service) as account:
+                account.create_machine("web-1", image="CentOS 5.2", size="1")
+            service.requests.clear()
+            yield service
+
+    def good(self, service: FakeFirstGen) -> Provider:
+        return Rackspace(
+            username="slice", api_key="0123456789abcdef", region="rackspace_first_gen:us", endpoint=service.url
+        )
+
+    def bad(self, service: FakeFirstGen) -> Provider:
+        return Rackspace(
+            username="slice", api_key="fedcba9876543210", region="rackspace_first_gen:us", endpoint=service.url
+        )
