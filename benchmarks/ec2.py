@@ -1,7 +1,7 @@
 """Listing EC2 with mistcore, boto3 and libcloud: `python benchmarks/ec2.py`.
 
 One canned server on loopback, in a process of its own, answers all of them with the same bytes; each contender runs in
-fresh processes with everything imported. Measured are
+fresh processes. What it imports only for its first request counts in the second and third table. Measured are
 
 - 1,000 instances in one answer (boto3's and libcloud's parsers build what they build: nothing is converted further);
 - 200 accounts, each made and then listed once, 100 instances each, all of it kept;
