@@ -217,7 +217,9 @@ def test_pages_without_end() -> None:
     assert len(odd.requests) < 200
 
 
-@pytest.mark.parametrize("body", [{}, [], None, 7, {"rows": None}, {"rows": "abc"}, {"rows": {"a": 1}}, {"other": []}])
+@pytest.mark.parametrize(
+    "body", [{}, [], None, 7, {"rows": None}, {"rows": 7}, {"rows": "abc"}, {"rows": {"a": 1}}, {"other": []}]
+)
 def test_an_answer_without_a_list_is_not_an_empty_list(body: Any) -> None:
     with Odd(body) as odd:
         for found in (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
@@ -216,7 +216,7 @@ def _list(found: Any, where: Where) -> list[Any]:
     """Return the items; an answer without them is not the same as an empty list."""
     if isinstance(found, list):
         return found
-    if found is not None and not isinstance(found, (str, bytes, Mapping)):
+    if isinstance(found, Iterable) and not isinstance(found, (str, bytes, Mapping)):
         return list(found)
     name = repr(where) if isinstance(where, str) and where else "a list"
     raise ProviderError(f"the answer holds no {name} to read", reason="garbled", remedy="Is the address right?")
