@@ -12,6 +12,8 @@ from mistcore.deadline import sleep
 PATIENCE = 180.0
 _FIRST_LOOK = 0.25
 _SLOWEST_LOOKS = 5.0
+#: Seconds for which a Linode that runs is not taken for one that has been rebooted, unless it was seen rebooting.
+_GRACE = 2.0
 
 #: The states that a Linode goes through while each action is under way.
 _ON_THE_WAY = {"boot": "booting", "shutdown": "shutting_down", "reboot": "rebooting"}
@@ -29,7 +31,7 @@ def wait_until(action: str, ends: Sequence[str], look: Callable[[], str]) -> Non
         Unreachable: (reason "timeout") the deadline passed meanwhile.
 
     """
-    end = time.monotonic() + PATIENCE
+    began = time.monotonic()
     pause = _FIRST_LOOK
     seen_under_way = False
     while True:
@@ -46,7 +48,8 @@ def wait_until(action: str, ends: Sequence[str], look: Callable[[], str]) -> Non
         except Unreachable as error:
             error.remedy = f"The {action} was accepted and goes on by itself. {error.remedy}"
             raise
-        if state in ends:
+        waited = time.monotonic() - began
+        if state in ends and (action != "reboot" or seen_under_way or waited >= _GRACE):
             return
         if state in _ON_THE_WAY.values():
             seen_under_way = True
@@ -56,7 +59,7 @@ def wait_until(action: str, ends: Sequence[str], look: Callable[[], str]) -> Non
                 reason="action_failed",
                 remedy="Look at the Linode's events in Cloud Manager, or at its console (Lish).",
             )
-        if time.monotonic() >= end:
+        if waited >= PATIENCE:
             raise ProviderError(
                 f"the {action} was accepted but is not done after {PATIENCE:.0f} seconds",
                 reason="timeout",

@@ -34,9 +34,11 @@ def creation(
     problems: dict[str, str] = {}
     optional: dict[str, Any] = {"tags": words_of(tags)}
     if network:
-        interface = _interface(network)
+        interface = _interface(network, str(body["region"]))
         if interface is None:
-            problems["network"] = f"{network!r} is no network's id: those are numbers (of subnets), or vlan:NAME"
+            problems["network"] = (
+                f"{network!r} is no id of a network there: those are numbers (of subnets), or vlan:REGION/NAME"
+            )
         optional["interfaces"] = [{"purpose": "public"}, interface]
     if firewall:
         if not (firewall.isascii() and firewall.isdecimal()):
@@ -53,10 +55,10 @@ def creation(
     return {**body, "root_pass": password, **{name: value for name, value in optional.items() if value}}
 
 
-def _interface(network: str) -> dict[str, Any] | None:
-    kind, _, label = network.partition(":")
-    if kind == "vlan" and re.fullmatch(r"[A-Za-z0-9-]{1,64}", label):
-        return {"purpose": "vlan", "label": label}
+def _interface(network: str, region: str) -> dict[str, Any] | None:
+    vlan = re.fullmatch(r"vlan:(?:(?P<region>[a-z0-9-]+)/)?(?P<label>[A-Za-z0-9-]{1,64})", network)
+    if vlan and vlan["region"] in (None, region):
+        return {"purpose": "vlan", "label": vlan["label"]}
     if network.isascii() and network.isdecimal():
         return {"purpose": "vpc", "subnet_id": int(network)}
     return None

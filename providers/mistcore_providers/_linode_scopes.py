@@ -27,7 +27,7 @@ def permissions(scopes: Iterable[str], operations: Iterable[str], *, reading_onl
     held: dict[str, str] = {}
     for word in filter(None, scopes):
         name, _, access = word.partition(":")
-        held[name] = "read_write" if held.get(name) == "read_write" else access
+        held[name] = "read_write" if "read_write" in (held.get(name), access) or access == "*" else access
     if not held:
         return None
 

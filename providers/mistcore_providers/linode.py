@@ -156,8 +156,8 @@ class Linode(Provider):
         Args:
             name: its label: 3 to 64 letters, digits, dots, hyphens and underscores, a letter first.
             image, size, location: ids from the listings.
-            network: the id of a network from the listing, which it joins beside the internet; a VLAN that is not there
-                yet is made: `vlan:NAME`.
+            network: the id of a network from the listing, which it joins beside the internet; `vlan:NAME` is the VLAN
+                of that name in the Linode's region, which is made if it is not there yet.
             key: an SSH key, or several, for root: the id or label of one in the user's profile, or a public key's text.
             user_data: for cloud-init. tags: `{"web": "", "env": "prod"}` becomes `web` and `env:prod`.
             root_password: by default a long random one, which nobody gets to see.
@@ -190,7 +190,7 @@ class Linode(Provider):
         return self._pages("regions", _location, unpaged=True)
 
     def list_networks(self) -> Iterator[Network]:
-        """Yield the subnets of the VPCs, then the VLANs, whose ids are `vlan:NAME`."""
+        """Yield the subnets of the VPCs, then the VLANs, whose ids are `vlan:REGION/NAME`."""
 
         def networks(what: tuple[str, Any]) -> list[Any]:
             path, each = what
@@ -362,7 +362,7 @@ def _subnets(vpc: Mapping[str, Any]) -> list[Network]:
 
 def _vlan(raw: Mapping[str, Any]) -> Network:
     return Network(
-        id=f"vlan:{raw['label']}",
+        id=f"vlan:{raw['region']}/{raw['label']}",  # names are unique in a region only
         name=raw["label"],
         extra={"kind": "vlan", "region": raw.get("region"), "linodes": raw.get("linodes") or []},
     )

@@ -59,7 +59,8 @@ class FakeLinode(FakeService):
     Attributes:
         tokens: what is let in, each with its scopes; `*` is full access.
         instances, keys: the state, by id. profile: what `/v4/profile` answers.
-        job_seconds: how long a job takes. failing: the jobs that end where they began.
+        job_seconds: how long a job takes, once it has begun. queue_seconds: how long it takes to begin.
+        failing: the jobs that end where they began.
         quota: how many more requests are let through before 429; None is no limit.
         limit: how many Linodes the account may have.
         violations: where a request or an answer was not as the OpenAPI document says.
@@ -73,6 +74,7 @@ class FakeLinode(FakeService):
         self.instances: dict[int, dict[str, Any]] = {}
         self.keys: dict[int, dict[str, Any]] = {}
         self.job_seconds = job_seconds
+        self.queue_seconds = 0.0
         self.failing: set[str] = set()
         self.quota: int | None = None
         self.retry_after: int | None = 29
@@ -137,7 +139,7 @@ class FakeLinode(FakeService):
         """Return the refusal of a token without this scope; one that may write may read, too."""
         name, _, access = scope.partition(":")
         held = self.tokens[_token(request)].replace(",", " ").split()
-        if "*" in held or scope in held or (access == "read_only" and f"{name}:read_write" in held):
+        if {"*", scope, f"{name}:*"} & set(held) or (access == "read_only" and f"{name}:read_write" in held):
             return None
         refusal = problem(401, "Your OAuth token is not authorized to use this endpoint.")
         refusal.headers["X-Accepted-OAuth-Scopes"] = scope
@@ -199,16 +201,22 @@ class FakeLinode(FakeService):
 
     def _begin(self, instance: dict[str, Any], job: str) -> None:
         before = instance["status"]
-        instance["status"], end = _JOBS[job]
-        instance["_end"] = time.monotonic() + self.job_seconds
+        under_way, end = _JOBS[job]
+        instance["_begin"] = time.monotonic() + self.queue_seconds
+        instance["_end"] = instance["_begin"] + self.job_seconds
+        instance["_job"] = under_way
         instance["_becomes"] = before if job in self.failing else end
+        if not self.queue_seconds:
+            instance["status"] = under_way
 
     def _settle(self) -> None:
-        """Let every job that has had its time come to its end."""
+        """Let every job that has had its time begin, or come to its end."""
         for instance in self.instances.values():
-            if "_end" in instance and instance["_end"] <= time.monotonic():
-                instance["status"] = instance.pop("_becomes")
-                del instance["_end"]
+            if "_end" in instance and instance["_begin"] <= time.monotonic():
+                instance["status"] = instance["_job"]
+                if instance["_end"] <= time.monotonic():
+                    instance["status"] = instance["_becomes"]
+                    del instance["_end"]
 
     # -- profile ------------------------------------------------------------------------------------------------------
 

@@ -209,6 +209,13 @@ def test_an_action_is_awaited_and_its_failure_told(service: FakeLinode, linode: 
     assert busy.value.reason == "busy"
 
 
+def test_a_reboot_that_has_yet_to_begin_is_not_taken_for_done(service: FakeLinode, linode: Linode) -> None:
+    machine_id = service.add_instance()["id"]
+    service.queue_seconds, service.job_seconds = 0.6, 0.8
+    linode.reboot_machine(str(machine_id))
+    assert "_end" not in service.instances[machine_id]
+
+
 def test_one_that_is_deleted_while_it_is_waited_for(service: FakeLinode, linode: Linode) -> None:
     machine_id = service.add_instance()["id"]
     service.job_seconds = 60
@@ -268,7 +275,8 @@ def test_a_key_is_found_by_whatever_is_at_hand(service: FakeLinode, linode: Lino
         ({"key": "nobody's"}, "key", 'no SSH key "nobody\'s"'),
         ({"key": "-----BEGIN OPENSSH PRIVATE KEY-----"}, "key", "give the public one"),
         ({"network": "cool-vpc"}, "network", "numbers"),
-        ({"network": "vlan:not this"}, "network", "vlan:NAME"),
+        ({"network": "vlan:not this"}, "network", "vlan:REGION/NAME"),
+        ({"network": "vlan:eu-central/back"}, "network", "no id of a network there"),
         ({"firewall": "front"}, "firewall", "a number"),
     ],
 )
@@ -305,8 +313,9 @@ def test_labels_that_linode_does_not_take(service: FakeLinode, linode: Linode) -
         linode.create_machine(**WHOLE | {"name": "no spaces"})
 
 
-def test_a_vlan_and_a_password_of_ones_own(service: FakeLinode, linode: Linode) -> None:
-    created = linode.create_machine(**WHOLE, network="vlan:vlan-example", root_password="correct horse battery")
+@pytest.mark.parametrize("network", ["vlan:vlan-example", "vlan:us-east/vlan-example"])
+def test_a_vlan_and_a_password_of_ones_own(service: FakeLinode, linode: Linode, network: str) -> None:
+    created = linode.create_machine(**WHOLE, network=network, root_password="correct horse battery")
     body = service.instances[int(created.id)]["_body"]
     assert body["interfaces"] == [{"purpose": "public"}, {"purpose": "vlan", "label": "vlan-example"}]
     assert body["root_pass"] == "correct horse battery"
@@ -353,6 +362,7 @@ CHANGES = {
         ("linodes:read_write", READS | CHANGES),
         ("linodes:read_only images:read_only vpc:read_write", READS | {"list_images", "list_networks"}),
         ("linodes:read_write,images:read_only", READS | CHANGES | {"list_images"}),
+        ("linodes:* images:read_only", READS | CHANGES | {"list_images"}),
         ("domains:read_write", {"check", "list_sizes", "list_locations"}),
     ],
 )
@@ -542,8 +552,8 @@ def test_what_a_linode_can_be_made_of(linode: Linode) -> None:
     ]
     assert [(net.id, net.name, net.cidr, net.extra["region"]) for net in linode.list_networks()] == [
         ("5678", "cool-vpc/cool-subnet", "10.0.1.0/24", "eu-central"),
-        ("vlan:vlan-example", "vlan-example", "", "us-east"),
-        ("vlan:vlan-example", "vlan-example", "", "eu-central"),
+        ("vlan:us-east/vlan-example", "vlan-example", "", "us-east"),
+        ("vlan:eu-central/vlan-example", "vlan-example", "", "eu-central"),
     ]
 
 
