@@ -18,7 +18,6 @@ from mistcore import (
     MachineNotFound,
     MistError,
     Network,
-    NotSupported,
     PermissionDenied,
     Provider,
     Rejected,
@@ -90,8 +89,12 @@ class SoftLayer(Provider):
 
     def check(self) -> Account:
         """Return whose key this is, and what the user's permissions allow; raises as every `check` does."""
-        mask = "mask[id,username,email,accountId,isMasterUserFlag,account[companyName],permissions[keyName]]"
-        user = self._session.get("SoftLayer_Account/getCurrentUser.json", params={"objectMask": mask})
+        path, mask = "SoftLayer_Account/getCurrentUser.json", "id,username,email,accountId,isMasterUserFlag"
+        whole = f"mask[{mask},account[companyName],permissions[keyName]]"
+        try:
+            user = self._session.get(path, params={"objectMask": whole})
+        except (PermissionDenied, Rejected):  # not every user may see the company
+            user = self._session.get(path, params={"objectMask": f"mask[{mask}]"})
         allowed = permissions(user, self.operations())
         warnings = list(self._session.warnings)
         if user.get("isMasterUserFlag"):
@@ -147,12 +150,8 @@ class SoftLayer(Provider):
 
         Bare metal servers can only have their power cut, so for them `force=True` is needed.
         """
-        if not force and self._service(machine_id)[0] == _HARDWARE:
-            raise Rejected(
-                "a bare metal server cannot be asked to shut down by this API",
-                reason="force_needed",
-                remedy="Shut it down from inside, or cut its power with force=True.",
-            )
+        if not force:
+            self._guests_only(machine_id, "shut down", "Shut it down from inside, or cut its power with force=True.")
         self._do(machine_id, "powerOff" if force else "powerOffSoft")
 
     def reboot_machine(self, machine_id: str, *, force: bool = False) -> None:
@@ -161,12 +160,12 @@ class SoftLayer(Provider):
 
     def pause_machine(self, machine_id: str) -> None:
         """Freeze a virtual server in memory."""
-        self._guests_only(machine_id, "pause")
+        self._guests_only(machine_id, "pause", "Stop it instead.")
         self._do(machine_id, "pause")
 
     def resume_machine(self, machine_id: str) -> None:
         """Let a paused virtual server go on."""
-        self._guests_only(machine_id, "resume")
+        self._guests_only(machine_id, "resume", "Start it instead.")
         self._do(machine_id, "resume")
 
     def rename_machine(self, machine_id: str, name: str) -> None:
@@ -329,9 +328,10 @@ class SoftLayer(Provider):
         if self._call(machine_id, method) is False:
             raise Rejected(f"the service did not do {method}, without a reason", reason="action_failed")
 
-    def _guests_only(self, machine_id: str, action: str) -> None:
+    def _guests_only(self, machine_id: str, action: str, remedy: str) -> None:
         if self._service(machine_id)[0] == _HARDWARE:
-            raise NotSupported(f"a bare metal server cannot be told to {action}", remedy="Stop or start it instead.")
+            self._call(machine_id, "getObject", params={"objectMask": "mask[id]"})
+            raise Rejected(f"a bare metal server cannot be told to {action}", reason="bare_metal", remedy=remedy)
 
 
 def _compact(value: Any) -> str:

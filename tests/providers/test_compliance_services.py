@@ -10,17 +10,23 @@ import pytest
 from fakes.azure import SUBSCRIPTION
 from fakes.azure_entra import CLIENT, SECRET, TENANT
 from fakes.digitalocean import TOKEN, FakeDigitalOcean
+from fakes.linode import TOKEN as LINODE_TOKEN
+from fakes.linode import FakeLinode
 from fakes.nephoscale import PASSWORD, USERNAME, FakeNephoScale
 from fakes.rackspace import FakeFirstGen
+from fakes.softlayer import API_KEY, FakeSoftLayer
+from fakes.softlayer import USERNAME as SOFTLAYER_USERNAME
 from fakes.vcloud import FakeVcloud
 
 from mistcore import Provider
-from mistcore.testing import TortureSuite
+from mistcore.testing import ProviderSuite, TortureSuite
 from mistcore_providers.azure import Azure
 from mistcore_providers.digitalocean import DigitalOcean
 from mistcore_providers.gce import Gce
+from mistcore_providers.linode import Linode
 from mistcore_providers.nephoscale import NephoScale
 from mistcore_providers.rackspace import Rackspace
+from mistcore_providers.softlayer import SoftLayer
 from mistcore_providers.vcloud import Vcloud
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIexample me@here"
@@ -44,6 +50,25 @@ class TestDigitalOcean(TortureSuite):
 
     def bad(self, service: FakeDigitalOcean) -> Provider:
         return DigitalOcean(token="dop_v1_" + "b6" * 32, endpoint=service.url)
+
+
+class TestLinode(TortureSuite):
+    provider = Linode
+    missing_id = "4711"
+    new_machine = {"image": "linode/debian12", "size": "g6-nanode-1", "location": "eu-central"}
+
+    @pytest.fixture
+    def service(self) -> Iterator[FakeLinode]:
+        with FakeLinode() as service:
+            service.add_instance("web-1", tags=["env:prod", "web"])
+            service.add_instance("db-1", status="offline")
+            yield service
+
+    def good(self, service: FakeLinode) -> Provider:
+        return Linode(api_key=LINODE_TOKEN, endpoint=service.url)
+
+    def bad(self, service: FakeLinode) -> Provider:
+        return Linode(api_key="b6" * 32, endpoint=service.url)
 
 
 class TestNephoScale(TortureSuite):
@@ -158,3 +183,34 @@ class TestRackspaceFirstGen(TortureSuite):
         return Rackspace(
             username="slice", api_key="fedcba9876543210", region="rackspace_first_gen:us", endpoint=service.url
         )
+
+
+class TestSoftLayer(TortureSuite):
+    provider = SoftLayer
+    missing_id = "4711"
+    new_machine = {"image": "DEBIAN_12_64", "size": "B1_2X4X100", "location": "sjc01", "domain": "example.com"}
+
+    @pytest.fixture
+    def service(self) -> Iterator[FakeSoftLayer]:
+        with FakeSoftLayer() as service:
+            service.add_guest("web-1", tagReferences=[{"tag": {"name": "env:prod"}}])
+            service.add_hardware("db-1")
+            yield service
+
+    def good(self, service: FakeSoftLayer) -> Provider:
+        return SoftLayer(username=SOFTLAYER_USERNAME, api_key=API_KEY, endpoint=service.url)
+
+    def bad(self, service: FakeSoftLayer) -> Provider:
+        return SoftLayer(username=SOFTLAYER_USERNAME, api_key="b6" * 32, endpoint=service.url)
+
+
+class TestSoftLayerBareMetal(ProviderSuite):
+    provider = SoftLayer
+    missing_id = "hardware:4711"
+    good, bad = TestSoftLayer.good, TestSoftLayer.bad
+
+    @pytest.fixture
+    def service(self) -> Iterator[FakeSoftLayer]:
+        with FakeSoftLayer() as service:
+            service.add_hardware("db-1")
+            yield service

@@ -21,7 +21,6 @@ from mistcore import (
     Machine,
     MachineNotFound,
     MachineState,
-    NotSupported,
     PermissionDenied,
     ProviderError,
     RateLimited,
@@ -215,7 +214,7 @@ def test_the_life_of_a_bare_metal_server(service: FakeSoftLayer, softlayer: Soft
 
     with pytest.raises(Rejected, match="force=True") as caught:
         softlayer.stop_machine(machine.id)
-    assert caught.value.reason == "force_needed"
+    assert caught.value.reason == "bare_metal"
     assert state() == "running"
     softlayer.stop_machine(machine.id, force=True)
     assert state() == "stopped"
@@ -225,7 +224,7 @@ def test_the_life_of_a_bare_metal_server(service: FakeSoftLayer, softlayer: Soft
     softlayer.rename_machine(machine.id, "db-2")
     assert softlayer.get_machine(machine.id).name == "db-2"
     for operation in (softlayer.pause_machine, softlayer.resume_machine):
-        with pytest.raises(NotSupported, match="bare metal"):
+        with pytest.raises(Rejected, match="bare metal"):
             operation(machine.id)
     softlayer.destroy_machine(machine.id)
     assert service.cancelled == {raw["id"] + 1_000_000: True}
@@ -376,6 +375,21 @@ def test_check_says_whose_key_it_is(service: FakeSoftLayer, suffix: str) -> None
     assert account.permissions == frozenset(SoftLayer.operations())
     assert "master user" in account.warnings[0]
     assert asked(service) == ["GET Account/getCurrentUser.json"]
+
+
+def test_a_user_who_may_not_see_the_company_is_good(service: FakeSoftLayer, softlayer: SoftLayer) -> None:
+    service.fault(
+        problem(500, "You do not have permission"), where=lambda one: "companyName" in one.query["objectMask"]
+    )
+    account = with_permissions(service, "HARDWARE_VIEW").check()
+    assert (account.id, account.name, account.permissions) == ("282402", "limited", None)
+
+
+def test_a_limit_of_the_account_is_told_apart(service: FakeSoftLayer, softlayer: SoftLayer) -> None:
+    service.fault(problem(500, "The account has reached its limit of virtual servers", "SoftLayer_Exception_Order"))
+    with pytest.raises(Rejected, match="reached its limit") as caught:
+        softlayer.create_machine(**WHOLE)
+    assert caught.value.reason == "quota"
 
 
 def test_an_ibm_cloud_api_key_goes_with_the_word_apikey(service: FakeSoftLayer) -> None:
