@@ -141,6 +141,8 @@ def refusal(response: Any, region: str, operation: str) -> MistError:
         )
     if status == 401:
         return _unknown("key", said, headers, region)
+    if status == 403:
+        return PermissionDenied(f"{operation} is refused: {said}", remedy="Use credentials that may do it.")
     return Rejected(said, reason=re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", code).lower()))
 
 
