@@ -126,7 +126,7 @@ class FakeEc2(FakeService):
         self.disabled: set[str] = set()
         self.keys = {KEY}
         self.sts = True
-        self._numbers = itertools.count(1_000_000)
+        self._numbers = itertools.count(40_000)
 
     def scope(self, request: Request) -> tuple[str, str, str]:
         """Return key, region and service that a request is signed for."""
@@ -189,7 +189,31 @@ class FakeEc2(FakeService):
         inner = f"<reservationId>r-1</reservationId><ownerId>{ACCOUNT}</ownerId><groupSet/>"
         return answer("RunInstances", f"{inner}<instancesSet>{made}</instancesSet>")
 
-    def _StopInstances(self, form: dict[str, str], region: str) -> Response:
-        if not any(f">{form['InstanceId.1']}<" in each for each in self.instances.get(region, [])):
-            return refusal("InvalidInstanceID.NotFound", f"The instance ID '{form['InstanceId.1']}' does not exist")
-        return answer("StopInstances", "<instancesSet/>")
+    def _act(self, form: dict[str, str], region: str) -> Response:
+        wanted = form.get("InstanceId.1") or form["ResourceId.1"]
+        if not any(f">{wanted}<" in each for each in self.instances.get(region, [])):
+            return refusal("InvalidInstanceID.NotFound", f"The instance ID '{wanted}' does not exist")
+        return answer(form["Action"], "<return>true</return>")
+
+    _StartInstances = _StopInstances = _RebootInstances = _TerminateInstances = _CreateTags = _act
+
+    def _DescribeInstanceTypes(self, _form: dict[str, str], _region: str) -> Response:
+        size = (
+            "<item><instanceType>t3.micro</instanceType><vCpuInfo><defaultVCpus>2</defaultVCpus></vCpuInfo>"
+            "<memoryInfo><sizeInMiB>1024</sizeInMiB></memoryInfo></item>"
+        )
+        return answer("DescribeInstanceTypes", f"<instanceTypeSet>{size}</instanceTypeSet>")
+
+    def _DescribeImages(self, _form: dict[str, str], region: str) -> Response:
+        image = (
+            f"<imageId>ami-{region}</imageId><name>debian</name><creationDate>2026-01-02T03:04:05.000Z</creationDate>"
+        )
+        return answer("DescribeImages", f"<imagesSet><item>{image}</item></imagesSet>")
+
+    def _DescribeAvailabilityZones(self, _form: dict[str, str], region: str) -> Response:
+        zone = f"<zoneName>{region}a</zoneName><regionName>{region}</regionName><zoneState>available</zoneState>"
+        return answer("DescribeAvailabilityZones", f"<availabilityZoneInfo><item>{zone}</item></availabilityZoneInfo>")
+
+    def _DescribeSubnets(self, _form: dict[str, str], region: str) -> Response:
+        subnet = f"<subnetId>subnet-{region}</subnetId><cidrBlock>10.0.0.0/20</cidrBlock>"
+        return answer("DescribeSubnets", f"<subnetSet><item>{subnet}</item></subnetSet>")

@@ -1,0 +1,51 @@
+"""EC2 in the suite that every provider passes, against the stand-in: what it must do, and a service's bad days."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from fakes.ec2 import KEY, SECRET, FakeEc2, instance
+
+from mistcore import Provider
+from mistcore.testing import TortureSuite
+from mistcore.testing.server import FakeService
+from mistcore_providers.ec2 import Ec2
+
+
+class TestEc2(TortureSuite):
+    provider = Ec2
+    not_secret = ("api_key",)  # the id of an access key
+    missing_id = "i-0123456789abcdef0"
+    new_machine = {"image": "ami-1", "size": "t3.micro"}
+
+    @pytest.fixture
+    def service(self) -> Iterator[FakeEc2]:
+        with FakeEc2({"eu-west-1": [instance(1), instance(2, state="stopped")]}) as service:
+            yield service
+
+    def good(self, service: FakeEc2) -> Provider:
+        return Ec2(api_key=KEY, api_secret=SECRET, region="eu-west-1", endpoint=service.url)
+
+    def bad(self, service: FakeEc2) -> Provider:
+        return Ec2(api_key="AKIAUNKNOWNUNKNOWN12", api_secret=SECRET, region="eu-west-1", endpoint=service.url)
+
+    def test_odd_values_break_no_listing(self, service: FakeService, account: Provider) -> None:
+        pytest.skip("it makes values of JSON odd; those of XML are in test_ec2.py")
+
+
+class TestEc2Everywhere(TestEc2):
+    """The same with every region as one account."""
+
+    @pytest.fixture
+    def service(self) -> Iterator[FakeEc2]:
+        with FakeEc2({"us-east-1": [instance(1, "us-east-1")], "eu-west-1": [instance(2)]}) as service:
+            yield service
+
+    new_machine = {"image": "ami-1", "size": "t3.micro", "location": "eu-west-1"}
+
+    def good(self, service: FakeEc2) -> Provider:
+        return Ec2(api_key=KEY, api_secret=SECRET, region="all", endpoint=service.url)
+
+    def bad(self, service: FakeEc2) -> Provider:
+        return Ec2(api_key="AKIAUNKNOWNUNKNOWN12", api_secret=SECRET, region="all", endpoint=service.url)
