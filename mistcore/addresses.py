@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 __all__ = ["split_addresses"]
 
 
-def split_addresses(addresses: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Return the public and the private ones of these addresses; what is no address is left out."""
+def split_addresses(addresses: Iterable[Any]) -> tuple[list[str], list[str]]:
+    """Return the public and the private ones of these addresses, without zone (`%eth0`) and length of a prefix (`/64`).
+
+    Loopback, link-local, unspecified and multicast ones reach nobody's machine and are left out, as is what is no
+    address at all.
+    """
     import ipaddress
 
     public: list[str] = []
     private: list[str] = []
-    for address in addresses:
+    for text in addresses:
         try:
-            parsed = ipaddress.ip_address(address.strip())
+            address = ipaddress.ip_address(str(text).strip().partition("%")[0].partition("/")[0])
         except ValueError:
             continue
-        (public if parsed.is_global else private).append(str(parsed))
+        if not (address.is_loopback or address.is_link_local or address.is_unspecified or address.is_multicast):
+            (public if address.is_global else private).append(str(address))
     return public, private

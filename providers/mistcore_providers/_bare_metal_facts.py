@@ -19,6 +19,8 @@ from typing import Any
 
 import attrs
 
+from mistcore.addresses import split_addresses
+
 __all__ = ["COLLECT", "REBOOT", "STOP", "Facts", "outcome", "parse", "plain_facts"]
 
 _HEAD = "exec 2>&1\nLC_ALL=C; PATH=$PATH:/usr/sbin:/sbin; export LC_ALL PATH\n"
@@ -93,17 +95,7 @@ class Facts:
 
     def sorted_addresses(self, also: Iterable[str] = ()) -> tuple[list[str], list[str]]:
         """Return the public and the private addresses; `also` names more. Loopback and link-local ones are left out."""
-        public: list[str] = []
-        private: list[str] = []
-        for text in (*also, *self.addresses):
-            try:
-                address = ipaddress.ip_address(text.partition("%")[0])
-            except ValueError:
-                continue
-            if address.is_loopback or address.is_link_local or address.is_unspecified or address.is_multicast:
-                continue
-            (public if address.is_global else private).append(str(address))
-        return public, private
+        return split_addresses((*also, *self.addresses))
 
     def size(self) -> str:
         """Return processors and memory as a person would say them ("4 CPUs, 15.6 GiB")."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_address
 from typing import Any
 
 import attrs
 
 from mistcore import Machine, MachineState
+from mistcore.addresses import split_addresses
 from mistcore_providers._libvirt_calls import binding, spread
 from mistcore_providers._libvirt_xml import Details, details_of
 
@@ -246,7 +246,7 @@ def machine_of(one: Found) -> Machine:
     stats, details = one.stats, one.details or Details()
     cpus = stats.get("vcpu.current") or details.cpus
     memory = stats["balloon.maximum"] // 1024 if stats.get("balloon.maximum") else details.memory
-    public, private = sort_addresses(one.addresses)
+    public, private = split_addresses(one.addresses)
     extra: dict[str, Any] = {
         "cpus": cpus,
         "memory": memory,
@@ -284,17 +284,3 @@ def _disks(stats: Mapping[str, Any], details: Details) -> list[dict[str, Any]]:
             row |= {"pool": disk.pool, "volume": disk.volume}
         disks.append({**row, "size": round(capacity / 2**30, 3) if capacity else None})
     return disks
-
-
-def sort_addresses(addresses: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Return the public and the private addresses; loopback and link-local ones are nobody's business."""
-    public: list[str] = []
-    private: list[str] = []
-    for text in addresses:
-        try:
-            address = ip_address(text.partition("%")[0].partition("/")[0])
-        except ValueError:
-            continue
-        if not (address.is_loopback or address.is_link_local or address.is_unspecified):
-            (public if address.is_global else private).append(str(address))
-    return public, private

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 from mistcore import Image, Location, Machine, MachineState, Network, ProviderError, Size
+from mistcore.addresses import split_addresses
 from mistcore_providers._rest import parse_time
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ __all__ = [
     "record_of",
     "rows",
     "size_of",
-    "sort_addresses",
     "state_of",
 ]
 
@@ -172,20 +172,6 @@ def state_of(status: Any, task: str = "", task_status: str = "") -> MachineState
     return _STATES.get(str(status).upper(), MachineState.UNKNOWN)
 
 
-def sort_addresses(addresses: Iterable[Any]) -> tuple[list[str], list[str]]:
-    """Return the public and the private addresses; what is none is left out."""
-    public: list[str] = []
-    private: list[str] = []
-    for text in addresses:
-        try:
-            address = ip_address(str(text).strip())
-        except ValueError:
-            continue
-        if not (address.is_unspecified or address.is_loopback or address.is_link_local):
-            (public if address.is_global else private).append(str(address))
-    return public, private
-
-
 def address_rows(vm: Mapping[str, Any]) -> list[str]:
     """Return every address of an entity `Vm`: inner and outer, of all its connections."""
     sections = [*rows(vm.get("section")), *rows(vm.get("networkConnectionSection"))]
@@ -200,7 +186,7 @@ def address_rows(vm: Mapping[str, Any]) -> list[str]:
 
 def machine_of(record: Mapping[str, Any], addresses: Iterable[Any] = ()) -> Machine:
     """Return the machine that a record of a query (`vm`, `adminVM`) describes."""
-    public, private = sort_addresses([record.get("ipAddress"), *addresses])
+    public, private = split_addresses([record.get("ipAddress"), *addresses])
     cpus, memory = number(record.get("numberOfCpus")), number(record.get("memoryMB"))
     extra: dict[str, Any] = {"cpus": cpus, "memory": memory, "guest_os": record.get("guestOs") or ""}
     extra |= {name: record[name] for name in _EXTRA if record.get(name) not in (None, "", " ")}

@@ -25,6 +25,7 @@ from mistcore import (
     credential,
     secret,
 )
+from mistcore.addresses import split_addresses
 from mistcore.parallel import in_parallel
 from mistcore_providers._rest import log
 from mistcore_providers._vcloud_actions import NewMachine, Vms
@@ -39,7 +40,6 @@ from mistcore_providers._vcloud_data import (
     record_of,
     rows,
     size_of,
-    sort_addresses,
     state_of,
 )
 from mistcore_providers._vcloud_session import Login, VcloudSession
@@ -249,7 +249,7 @@ class Vcloud(Provider):
         """
         if not name.strip():
             raise InvalidFields({"name": "missing"}, provider=self.id)
-        if address.lower() not in ("pool", "dhcp") and not any(sort_addresses([address])):
+        if address.lower() not in ("pool", "dhcp") and not any(split_addresses([address])):
             raise InvalidFields({"address": 'must be "pool", "dhcp" or an IP address'}, provider=self.id)
         wanted = NewMachine(
             name=name,
@@ -347,7 +347,7 @@ class Vcloud(Provider):
         for found in in_parallel(self._vms.addresses_of_vapp, vapps):
             addresses |= found
         for machine in machines:
-            public, private = sort_addresses(addresses.get(machine.id, ()))
+            public, private = split_addresses(addresses.get(machine.id, ()))
             yield _with(machine, public_ips=public, private_ips=private)
 
     def _permissions(self, session: Mapping[str, Any]) -> Iterable[str] | None:

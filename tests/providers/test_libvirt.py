@@ -21,9 +21,10 @@ from mistcore import (
     Rejected,
     Unreachable,
 )
+from mistcore.addresses import split_addresses
 from mistcore.deadline import deadline
 from mistcore_providers._libvirt_calls import bounded, spread
-from mistcore_providers._libvirt_listing import sort_addresses, state_of
+from mistcore_providers._libvirt_listing import state_of
 from mistcore_providers._libvirt_target import Target, transport_of
 from mistcore_providers._libvirt_xml import details_of, guest_of, network_of, parse, volume_of
 from mistcore_providers.libvirt import Libvirt
@@ -268,6 +269,7 @@ def test_many_machines_in_no_time() -> None:
     assert {machine.state for machine in machines} == {MachineState.RUNNING, MachineState.STOPPED}
 
 
+@needs_binding
 def test_a_host_file_that_is_not_there() -> None:
     with pytest.raises(InvalidFields, match="no file"):
         Libvirt(uri="test:///no/such/file.xml").check()
@@ -466,4 +468,4 @@ def test_what_a_host_runs_best() -> None:
 
 def test_addresses() -> None:
     given = ["fe80::1", "127.0.0.1", "::1", "2001:4860::8", "10.0.0.1", "8.8.8.8", "odd", "fd00::1", "192.168.1.2/24"]
-    assert sort_addresses(given) == (["2001:4860::8", "8.8.8.8"], ["10.0.0.1", "fd00::1", "192.168.1.2"])
+    assert split_addresses(given) == (["2001:4860::8", "8.8.8.8"], ["10.0.0.1", "fd00::1", "192.168.1.2"])
