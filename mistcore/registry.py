@@ -72,8 +72,9 @@ class Registry(Mapping[str, "type[Provider]"]):
         self._warned: set[PluginInfo] = set()
         if providers is not None:
             self._entries = {}
-            given = providers.items() if isinstance(providers, Mapping) else [(cls.id, cls) for cls in providers]
-            for name, cls in given:
+            if not isinstance(providers, Mapping):
+                providers = {cls.id: cls for cls in providers}
+            for name, cls in providers.items():
                 self.register(name, cls)
 
     def register(self, name: str, cls: type[Provider]) -> None:

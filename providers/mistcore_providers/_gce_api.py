@@ -56,10 +56,12 @@ class Compute:
     def rows(self, path: str, items: Callable[[Any], list[Any]] | None = None, **params: Any) -> Iterator[Any]:
         """Yield the rows of a listing, page by page to the end."""
         query = {"maxResults": _PAGE, **params}
+
         # A page without rows lacks `items`; it says by `kind` that it is a page.
-        found = items or (
-            lambda body: body.get("items") or [] if isinstance(body, Mapping) and body.get("kind") else None
-        )
+        def rows_of(body: Any) -> Any:
+            return body.get("items") or [] if isinstance(body, Mapping) and body.get("kind") else None
+
+        found = items or rows_of
         return self._session.follow(path, items=found, next="nextPageToken", param="pageToken", params=query)
 
     def act(

@@ -209,7 +209,8 @@ def machine_of(record: Mapping[str, Any], addresses: Iterable[Any] = ()) -> Mach
 
 def record_of(vm: Mapping[str, Any]) -> dict[str, Any]:
     """Return an entity `Vm` in the form of a record, as far as it tells."""
-    spec = next((s for s in [*rows(vm.get("section")), *rows(vm.get("vmSpecSection"))] if "numCpus" in s), {})
+    none: Mapping[str, Any] = {}
+    spec = next((s for s in [*rows(vm.get("section")), *rows(vm.get("vmSpecSection"))] if "numCpus" in s), none)
     memory = spec.get("memoryResourceMb")
     container = next((link.get("href") for link in rows(vm.get("link")) if link.get("rel") == "up"), "")
     return {

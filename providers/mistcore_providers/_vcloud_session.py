@@ -188,7 +188,7 @@ class VcloudSession(RestSession):
                 self._state = self._log_in()
             return self._state
 
-    def _in_another_version(self, state: _State, error: Rejected) -> _State:
+    def _in_another_version(self, state: _State, error: AuthenticationFailed | Rejected) -> _State:
         """Agree on the version again; where that is the same, take XML from a service that should have JSON."""
         with self._alone():
             if self._state is not None and self._state is not state:

@@ -73,7 +73,7 @@ class NephoScale(Provider):
         """Return one server. The API gives it as an object, or as a list of one."""
         data = self._data(self._session.get(self._path(machine_id), missing=self.machine_not_found(machine_id)))
         row = data[0] if isinstance(data, list) and data else data
-        if not row:
+        if not isinstance(row, Mapping) or not row:
             raise self.machine_not_found(machine_id)
         return _machine(row)
 
