@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import attrs
 
@@ -72,9 +72,12 @@ class Registry(Mapping[str, "type[Provider]"]):
         self._warned: set[PluginInfo] = set()
         if providers is not None:
             self._entries = {}
-            if not isinstance(providers, Mapping):
-                providers = {cls.id: cls for cls in providers}
-            for name, cls in providers.items():
+            named: Iterable[tuple[str, type[Provider]]]
+            if isinstance(providers, Mapping):
+                named = cast("Mapping[str, type[Provider]]", providers).items()
+            else:
+                named = [(cls.id, cls) for cls in cast("Iterable[type[Provider]]", providers)]
+            for name, cls in named:
                 self.register(name, cls)
 
     def register(self, name: str, cls: type[Provider]) -> None:
