@@ -269,7 +269,7 @@ class Cloud:
         """
         marker, restarts = "", _RESTARTS
         markers: set[str] = set()
-        seen: set[Any] = set()
+        seen: set[str] = set()
         while True:
             asked = {**params, "marker": marker} if marker else params
             try:
@@ -283,10 +283,10 @@ class Cloud:
             rows = body.get(key)
             if not isinstance(rows, list):
                 raise ProviderError(f"the answer of {path} holds no list of {key}", reason="not_openstack")
-            fresh = [row for row in rows if not (isinstance(row, Mapping) and row.get("id") in seen)]
+            fresh = [row for row in rows if not (isinstance(row, Mapping) and str(row.get("id")) in seen)]
             following = next_marker(body, key)
             if following or seen:
-                seen.update(row.get("id") for row in fresh if isinstance(row, Mapping))
+                seen.update(str(row.get("id")) for row in fresh if isinstance(row, Mapping))
             yield fresh
             if not following or not rows:
                 return

@@ -115,7 +115,7 @@ def machine(raw: Any, *, region: str, sizes: Mapping[str, str], images: Mapping[
         value = raw.get(theirs)
         if value not in (None, ""):
             extra[ours] = value
-    groups = [group.get("name") for group in _mappings(raw.get("security_groups"))]
+    groups = [str(group.get("name")) for group in _mappings(raw.get("security_groups"))]
     if groups:
         extra["security_groups"] = list(dict.fromkeys(groups))
     volumes = [volume.get("id") for volume in _mappings(raw.get("os-extended-volumes:volumes_attached"))]
@@ -168,15 +168,25 @@ def addresses_of(raw: Mapping[str, Any]) -> tuple[list[str], list[str], dict[str
             if not isinstance(entry, Mapping) or not entry.get("addr"):
                 continue
             address = str(entry["addr"])
+            if not _is_address(address):
+                continue
             kind = str(entry.get("OS-EXT-IPS:type") or "")
             (public if _is_public(address, kind, str(network)) else private).append(address)
             told = {"address": address, "kind": kind, "mac": str(entry.get("OS-EXT-IPS-MAC:mac_addr") or "")}
             by_network.setdefault(str(network), []).append({key: value for key, value in told.items() if value})
     for name in ("accessIPv4", "accessIPv6"):
         address = str(raw.get(name) or "")
-        if address and address not in public and address not in private:
+        if _is_address(address) and address not in public and address not in private:
             (public if _is_public(address, "", "") else private).append(address)
     return public, private, by_network
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_public(address: str, kind: str, network: str) -> bool:
@@ -184,10 +194,7 @@ def _is_public(address: str, kind: str, network: str) -> bool:
         return True
     if not kind and network in ("public", "private"):
         return network == "public"
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return False
+    parsed = ip_address(address)
     return parsed.is_global and not getattr(parsed, "is_site_local", False)
 
 

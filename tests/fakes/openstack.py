@@ -169,11 +169,13 @@ class FakeOpenStack(FakeService):
 
     def not_found(self, request: Request) -> Response:
         parts = request.path.strip("/").split("/")
-        if len(parts) < 3 or parts[0] not in self.regions or request.method != "GET":
+        if len(parts) < 3 or parts[0] not in self.regions:
             return super().not_found(request)
         kind = parts[1]
         tail = "/".join(part for part in parts[3:] if part != "p1")
         asked = request.headers.get("OpenStack-API-Version", "").removeprefix("compute ")
+        if request.method != "GET":
+            return self._changed(request, tail)
         limit = self.microversion
         if kind == "compute" and asked and limit and tuple(map(int, asked.split("."))) > limit:
             message = (
@@ -186,11 +188,24 @@ class FakeOpenStack(FakeService):
             return self._listed(request, "flavors", self.flavors)
         if tail in ("images", "images/detail"):
             return self._listed(request, "images", self.images)
+        if tail in ("networks", "subnets"):
+            return json_response({tail: [{"id": "n1", "name": "lan", "network_id": "n1", "cidr": "10.0.0.0/24"}]})
+        if tail == "os-availability-zone":
+            return json_response({"availabilityZoneInfo": [{"zoneName": "nova", "zoneState": {"available": True}}]})
         if tail.startswith("servers/"):
             found = [server for server in self.servers if str(server["id"]) == tail.removeprefix("servers/")]
             if found:
                 return json_response({"server": found[0]})
         return json_response({"itemNotFound": {"message": "could not be found", "code": 404}}, status=404)
+
+    def _changed(self, request: Request, tail: str) -> Response:
+        server_id = tail.removeprefix("servers/").removesuffix("/action")
+        found = [server for server in self.servers if server["id"] == server_id]
+        if not found:
+            return json_response({"itemNotFound": {"message": "could not be found", "code": 404}}, status=404)
+        if request.method == "PUT":
+            return json_response({"server": {**found[0], **request.json()["server"]}})
+        return Response(202 if request.method == "POST" else 204)
 
     def _listed(self, request: Request, key: str, rows: list[dict[str, Any]]) -> Response:
         ids = [str(row.get("id")) for row in rows]
