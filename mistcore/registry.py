@@ -76,7 +76,7 @@ class Registry(Mapping[str, "type[Provider]"]):
             if isinstance(providers, Mapping):
                 named = cast("Mapping[str, type[Provider]]", providers).items()
             else:
-                named = [(cls.id, cls) for cls in cast("Iterable[type[Provider]]", providers)]
+                named = [(cls.id, cls) for cls in providers]
             for name, cls in named:
                 self.register(name, cls)
 
