@@ -25,6 +25,7 @@ from mistcore import (
     Registry,
     Rejected,
 )
+from mistcore.deadline import deadline
 from mistcore.testing.server import FakeService, Request, Response, json_response, route
 from mistcore_providers.ec2 import Ec2
 
@@ -192,13 +193,17 @@ def test_locations_and_networks(moto: Moto) -> None:
 # -- many -------------------------------------------------------------------------------------------------------------
 
 
-def test_paging_to_the_end(moto: Moto) -> None:
+@pytest.mark.timeout(600)
+def test_paging_to_the_end_over_thousands(moto: Moto) -> None:
     client = moto.client("ec2")
     for _ in range(3):
-        client.run_instances(ImageId=IMAGE, InstanceType="t3.micro", MinCount=30, MaxCount=30)
-    # moto counts reservations, so these are three pages. It takes minutes for thousands: see test_ec2_service.py.
-    machines = list(account(moto)._service.instances("us-east-1", {"MaxResults": "1"}))
-    assert len({machine.id for machine in machines}) == 90
+        client.run_instances(ImageId=IMAGE, InstanceType="t3.micro", MinCount=700, MaxCount=700)
+    # moto counts reservations, so these are three pages. It answers each slowly, which is no fault of what asks it.
+    with deadline(600):
+        ec2 = account(moto)
+        ec2.default_timeout = 300
+        machines = list(ec2._service.instances("us-east-1", {"MaxResults": "1"}))
+    assert len({machine.id for machine in machines}) == 2100
     assert all(machine.private_ips and machine.state is MachineState.RUNNING for machine in machines)
 
 
