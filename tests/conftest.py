@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,10 @@ pytest_plugins: list[str] = [
     "peers.postgresql",
     "peers.sshd",
 ]
+
+# A shell starts what runs in its background with Ctrl-C ignored, and programs inherit that; tests send it to some.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
