@@ -209,6 +209,9 @@ class BackendManager:
         elif not any(map(credentials.is_reference, stored_values(record).values())):
             cls(**stored_values(record))
         with self.batch(), self.store.change() as transaction:
+            if new_title is None:  # another may have taken it while the service was asked
+                record = attrs.evolve(record, title=default_title(cls, record, self.store.read()))
+                backend = Backend(self, record)
             transaction.put(record)
             self._tell("mistcore_backend_added", backend=backend)
         return backend

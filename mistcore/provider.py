@@ -175,7 +175,11 @@ class Provider(_Declared):
             choice = (
                 f"did you mean {' or '.join(close)}?" if close else "one of " + ", ".join(r.id for r in cls.regions)
             )
-            raise UnknownRegion({"region": f"there is no region {region!r}; {choice}"}, provider=cls.id)
+            raise UnknownRegion(
+                {"region": f"there is no region {region!r}; {choice}"},
+                provider=cls.id,
+                remedy=f"See `mist providers {cls.id}`.",
+            )
         return found
 
     @classmethod
@@ -203,7 +207,7 @@ class Provider(_Declared):
         if region_error is not None and len(problems) == 1:
             raise region_error
         if problems:
-            raise InvalidFields(problems, provider=cls.id)
+            raise InvalidFields(problems, provider=cls.id, remedy=f"See `mist providers {cls.id}`.")
         return cleaned
 
     # -- for authors --------------------------------------------------------------------------------------------------
@@ -346,11 +350,15 @@ class Provider(_Declared):
 
     def not_supported(self, operation: str) -> NotSupported:
         """Return the error for an operation that this provider does not offer."""
-        return NotSupported(f"{self.title or self.id} cannot {operation.replace('_', ' ')}", provider=self.id)
+        return NotSupported(
+            f"{self.title or self.id} cannot {operation.replace('_', ' ')}",
+            remedy=f"`mist providers {self.id}` lists what it can do.",
+            provider=self.id,
+        )
 
     def machine_not_found(self, machine_id: str) -> MachineNotFound:
         """Return the error for a machine that is not there."""
-        return MachineNotFound(f"there is no machine {machine_id!r}", provider=self.id)
+        return MachineNotFound(f"there is no machine {machine_id!r}", remedy="See `mist machines`.", provider=self.id)
 
 
 def _region_of(cls: type[Provider]) -> CredentialField:

@@ -76,7 +76,7 @@ class Registry(Mapping[str, "type[Provider]"]):
             if isinstance(providers, Mapping):
                 named = cast("Mapping[str, type[Provider]]", providers).items()
             else:
-                named = [(cls.id, cls) for cls in providers]
+                named = [(getattr(cls, "id", str(cls)), cls) for cls in providers]
             for name, cls in named:
                 self.register(name, cls)
 
@@ -115,7 +115,7 @@ class Registry(Mapping[str, "type[Provider]"]):
         if entry is None:
             from mistcore.credentials import nearest
 
-            raise UnknownProvider(name, nearest=nearest(name, self))
+            raise UnknownProvider(name, nearest=nearest(str(name), self))
         if name not in self._problems:
             try:
                 loaded = entry.load()

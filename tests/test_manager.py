@@ -13,6 +13,7 @@ from mistcore import (
     BackendManager,
     BackendNotFound,
     InvalidFields,
+    MachineNotFound,
     NotSupported,
     Registry,
     UnknownProvider,
@@ -82,6 +83,30 @@ def test_a_default_title_is_made_and_made_unique(client: BackendManager) -> None
         "Acme Cloud fra 2",
         "Acme Cloud sin",
     ]
+
+
+def test_default_titles_stay_unique_while_others_add(client: BackendManager, monkeypatch) -> None:
+    check, other = Acme.check, BackendManager(client.store, registry=client.registry)
+
+    def slow(self: Acme):
+        monkeypatch.setattr(Acme, "check", check)
+        add(other)  # somebody adds the same while the service is asked
+        return check(self)
+
+    monkeypatch.setattr(Acme, "check", slow)
+    assert add(client).title == "Acme Cloud fra 2"
+
+
+def test_what_cannot_be_done_says_where_to_look(client: BackendManager) -> None:
+    backend = add(client)
+    for call, error, remedy in (
+        (lambda: backend.locations(), NotSupported, "`mist providers acme` lists what it can do"),
+        (lambda: backend.operate("start_machine", "m-none"), MachineNotFound, "See `mist machines`"),
+        (lambda: client.add_backend("acme"), InvalidFields, "See `mist providers acme`"),
+        (lambda: client.add_backend("acme", region="nowhere", token=GOOD), UnknownRegion, "See `mist providers acme`"),
+    ):
+        with pytest.raises(error, match=remedy):
+            call()
 
 
 def test_search_is_any_part_of_title_or_id_in_any_case(client: BackendManager) -> None:

@@ -127,6 +127,10 @@ def test_unknown_ids_get_the_nearest(installed) -> None:
     with pytest.raises(UnknownProvider, match="Did you mean acme") as caught:
         registry["amce"]
     assert caught.value.nearest == ("acme",)
+    with pytest.raises(UnknownProvider, match="no provider None"):
+        Registry([])[None]  # type: ignore[index]
+    with pytest.raises(BrokenPlugin, match="not a subclass of mistcore.Provider"):
+        Registry([int])  # type: ignore[list-item]
     assert registry.get("amce") is None
     with pytest.raises(LookupError):
         registry["zzz"]
