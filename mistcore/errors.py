@@ -58,6 +58,10 @@ __all__ = [
 ]
 
 
+#: So many of those that answer to a name are told in a message.
+_CANDIDATES = 8
+
+
 def _rebuild(cls: type[MistError], message: str, state: dict[str, Any]) -> MistError:
     error = cls.__new__(cls, message)
     error.__dict__.update(state)
@@ -154,7 +158,8 @@ class AmbiguousName(MistError, LookupError):
     """More than one thing answers to this name. `candidates` maps the id of each to its title."""
 
     def __init__(self, name: str, candidates: Mapping[str, str], *, kind: str = "backend") -> None:
-        ids = ", ".join(candidates)
+        shown = list(candidates)[:_CANDIDATES]
+        ids = ", ".join(shown) + (f" and {len(candidates) - len(shown)} more" if len(candidates) > len(shown) else "")
         remedy = "Use the id of one of them" + (", and say in which backend." if kind == "machine" else ".")
         super().__init__(f"{len(candidates)} {kind}s answer to {name!r}: {ids}", remedy=remedy)
         self.candidates = dict(candidates)

@@ -55,3 +55,10 @@ def test_backends_failed_is_a_group_of_their_errors() -> None:
     assert matched is not None
     assert rest is not None
     assert pickle.loads(pickle.dumps(failed)).failures.keys() == failed.failures.keys()
+
+
+def test_a_name_that_hundreds_answer_to_makes_a_short_message() -> None:
+    error = errors.AmbiguousName("web", {f"m-{number}": "web" for number in range(200)}, kind="machine")
+    assert len(error.candidates) == 200
+    assert str(error).startswith("200 machines answer to 'web': m-0, m-1, ")
+    assert "m-7 and 192 more. Use the id" in str(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Context", "cli", "manager_of", "run"]
 
 DONE, FAILED, USAGE, PARTLY, INTERRUPTED = 0, 1, 2, 3, 130
+#: What writing fails with where there is no room; errors of the store have been told apart by then.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: What click raises for a group that is called without a command; older versions print the help and exit.
 _NO_ARGUMENTS: tuple[type[Exception], ...] = tuple(filter(None, [getattr(click.exceptions, "NoArgsIsHelpError", None)]))
 
@@ -158,6 +161,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         _say(*lines_of(error))
         status = USAGE if isinstance(error, (InvalidFields, UnknownProvider)) else FAILED
+    except SystemExit:
+        if not isinstance(sys.stdout, click.utils.PacifyFlushWrapper):  # click's own answer to a closed pipe
+            raise
+        status = DONE
     except BrokenPipeError:
         # Whoever read our output has seen enough; Python would complain once more when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -165,7 +172,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - people at a terminal get a sentence; --debug has the traceback
         if debug:
             traceback.print_exc()
-        _say(f"{type(error).__name__}: {error}", "This is a fault of mist itself; --debug shows where.")
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            _say(f"the output cannot be written: {error.strerror}")
+        else:
+            _say(f"{type(error).__name__}: {error}", "This is a fault of mist itself; --debug shows where.")
         status = FAILED
     return status if isinstance(status, int) else DONE
 

@@ -188,6 +188,21 @@ def test_a_reader_that_has_seen_enough_is_no_error(command) -> None:
     assert process.returncode in (0, 1, -signal.SIGPIPE)
 
 
+def test_a_closed_pipe_fails_no_script(command) -> None:
+    process = subprocess.Popen([*command, "backends"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait(20) == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_full_disk_is_no_fault_of_mist(command) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*command, "backends"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "mist: the output cannot be written: No space left on device\n")
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts(command, shell: str) -> None:
     if shell == "bash" and run(["bash", "--version"]).returncode:
