@@ -198,7 +198,7 @@ def test_a_closed_pipe_fails_no_script(command) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 def test_a_full_disk_is_no_fault_of_mist(command) -> None:
-    with open("/dev/full", "w") as full:
+    with Path("/dev/full").open("w") as full:
         done = subprocess.run([*command, "backends"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "mist: the output cannot be written: No space left on device\n")
 
