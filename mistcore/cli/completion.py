@@ -13,6 +13,17 @@ from mistcore.errors import MistError
 __all__ = ["complete_backends", "complete_machines", "complete_providers", "complete_regions", "completion"]
 
 _SHELLS = ("bash", "zsh", "fish")
+#: Lines of click's scripts that would break a backend's title at its spaces or commas, and what they become.
+_MENDED = {
+    "bash": (
+        ("""IFS=',' read type value <<< "$completion\"""", """IFS=',' read -r type value <<< "$completion\""""),
+        (
+            "COMPREPLY+=($value)",
+            """COMPREPLY+=("$value"); [[ $value == *[!A-Za-z0-9_.:@%+=-]* ]] && compopt -o filenames""",
+        ),
+    ),
+    "fish": (('string split "," $completion', 'string split --max 1 "," $completion'),),
+}
 
 
 @click.command()
@@ -30,7 +41,10 @@ def completion(shell: str) -> None:
     found = get_completion_class(shell)
     if found is None:
         raise click.UsageError(f"no completion for {shell}")
-    click.echo(found(cli, {}, "mist", "_MIST_COMPLETE").source())
+    script = found(cli, {}, "mist", "_MIST_COMPLETE").source()
+    for line, mended in _MENDED.get(shell, ()):
+        script = script.replace(line, mended)
+    click.echo(script)
 
 
 def complete_providers(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

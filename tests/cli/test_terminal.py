@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -223,3 +224,40 @@ def test_backends_are_completed_by_title(command) -> None:
     }
     result = subprocess.run(command[:2], env=environment, capture_output=True, text=True, check=False)
     assert result.stdout.splitlines() == ["plain,prod one", "plain,prod two"]
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [("show pro", r"show prod\ one\,\ old "), ("show 'pro", "show 'prod one, old' "), ("sho", "show ")],
+)
+def test_bash_completes_a_title_as_one_word(command, tmp_path: Path, typed: str, completed: str) -> None:
+    run(command, "add", "acme", "--title", "prod one, old", "--region", "fra", "--token", GOOD)
+    (tmp_path / "complete").write_text(run(command, "completion", "bash").stdout)
+    program = tmp_path / "bin" / "mist"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\nexport MISTCORE_STORE='{command[-1]}'\nexec '{command[0]}' '{command[1]}' \"$@\"\n")
+    program.chmod(0o755)
+    environment = {**os.environ, "TERM": "dumb", "PATH": f"{program.parent}:{os.environ['PATH']}", "PS1": "> "}
+    session = pexpect.spawn(
+        "bash", ["--norc", "-i"], dimensions=(24, 80), encoding="utf-8", timeout=25, env=environment
+    )
+    session.sendline(f"source {tmp_path}/complete; echo rea''dy")
+    session.expect("ready")
+    session.send(f"mist {typed}\t")
+    session.expect_exact(completed)
+    session.close(force=True)
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="there is no fish")
+def test_fish_completes_a_title_as_one_word(command, tmp_path: Path) -> None:
+    run(command, "add", "acme", "--title", "prod one, old", "--region", "fra", "--token", GOOD)
+    program = tmp_path / "bin" / "mist"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\nexport MISTCORE_STORE='{command[-1]}'\nexec '{command[0]}' '{command[1]}' \"$@\"\n")
+    program.chmod(0o755)
+    (tmp_path / "complete").write_text(run(command, "completion", "fish").stdout)
+    environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    asked = f"source {tmp_path}/complete; complete --do-complete 'mist show pro'"
+    found = subprocess.run(["fish", "-c", asked], capture_output=True, text=True, check=False, env=environment)
+    assert found.stdout.splitlines() == ["prod one, old\tacme"]
