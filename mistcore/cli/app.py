@@ -25,7 +25,7 @@ DONE, FAILED, USAGE, PARTLY, INTERRUPTED = 0, 1, 2, 3, 130
 #: What writing fails with where there is no room; errors of the store have been told apart by then.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: What click raises for a group that is called without a command; older versions print the help and exit.
-_NO_ARGUMENTS: tuple[type[Exception], ...] = tuple(filter(None, [getattr(click.exceptions, "NoArgsIsHelpError", None)]))
+_NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
 #: Where each command lives; a module is imported when one of its commands is used, or listed by --help.
 _COMMANDS = {
@@ -148,8 +148,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         if isinstance(error, _NO_ARGUMENTS):  # not a mistake: the help is the answer
             click.echo(error.format_message(), err=True)
-            return error.exit_code
-        _say(*error.format_message().splitlines(), *_usage_hint(error))
+        else:
+            _say(*error.format_message().splitlines(), *_usage_hint(error))
         status = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         if sys.stderr.isatty():
@@ -162,7 +162,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         _say(*lines_of(error))
         status = USAGE if isinstance(error, (InvalidFields, UnknownProvider)) else FAILED
     except SystemExit:
-        if not isinstance(sys.stdout, click.utils.PacifyFlushWrapper):  # click's own answer to a closed pipe
+        if not type(sys.stdout).__name__.endswith("PacifyFlushWrapper"):  # click's own answer to a closed pipe
             raise
         status = DONE
     except BrokenPipeError:
