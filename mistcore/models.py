@@ -49,10 +49,22 @@ def _utc(value: datetime | None) -> datetime | None:
 
 def _addresses(values: Iterable[str] | None) -> tuple[str, ...]:
     """Each once, IPv4 before IPv6, otherwise in the order given; empty ones left out."""
-    seen = dict.fromkeys(text for value in values or () if (text := _text(value)))
+    if not values:
+        return ()
+    if type(values) is list and len(values) == 1 and type(values[0]) is str and values[0]:  # most machines' case
+        return (values[0],)
+    seen = dict.fromkeys(text for value in values if (text := _text(value)))
     if len(seen) < 2:
         return tuple(seen)
-    return tuple(sorted(seen, key=lambda address: ":" in address))
+    return tuple(sorted(seen, key=_is_ipv6))
+
+
+def _is_ipv6(address: str) -> bool:
+    return ":" in address
+
+
+def _state(value: str) -> MachineState:
+    return value if type(value) is MachineState else MachineState(value)
 
 
 def _text(value: Any) -> str:
@@ -206,7 +218,7 @@ class Machine(_Record):
 
     id: str = attrs.field(converter=str)
     name: str = attrs.field(default="", converter=_text)
-    state: MachineState = attrs.field(default=MachineState.UNKNOWN, converter=MachineState)
+    state: MachineState = attrs.field(default=MachineState.UNKNOWN, converter=_state)
     public_ips: tuple[str, ...] = attrs.field(default=(), converter=_addresses)
     private_ips: tuple[str, ...] = attrs.field(default=(), converter=_addresses)
     size: str = attrs.field(default="", converter=_text)
