@@ -19,8 +19,8 @@ def split_addresses(addresses: Iterable[Any]) -> tuple[list[str], list[str]]:
     """Return the public and the private ones of these addresses, without zone (`%eth0`) and length of a prefix (`/64`).
 
     Loopback, link-local, unspecified and multicast ones reach nobody's machine and are left out, as is what is no
-    address at all. What is what, `ipaddress` says; but it takes longer than all the rest of a listing, so the kinds that
-    nearly all addresses are of are told without asking it about each.
+    address at all. What is what, `ipaddress` says; but it takes longer than all the rest of a listing, so the kinds
+    that nearly all addresses are of are told without asking it about each.
     """
     found: tuple[list[str], list[str]] = ([], [])
     for text in addresses:
