@@ -308,3 +308,37 @@ def test_a_backend_that_no_other_process_can_have_is_not_pickled(tmp_path: Path,
             transaction.put(record)
     with pytest.raises(NotSupported, match=words):
         pickle.dumps(client.backends()[0])
+
+
+def test_what_a_file_holds_is_stripped_and_its_path_may_begin_at_home(client, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "token").write_text(f"{GOOD}\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert client.add_backend("acme", region="fra", token="file:~/token").check().id == "42"
+
+
+def test_regions_go_by_id_or_alias_in_any_case(client: BackendManager) -> None:
+    assert add(client, region="ACME_Fra").region == add(client, region="FRA").region == "fra"
+
+
+def test_a_renaming_during_the_check_of_new_credentials_is_kept(client: BackendManager, monkeypatch) -> None:
+    backend, check = add(client, "old"), Acme.check
+
+    def slow(self: Acme):
+        backend.rename("new")
+        return check(self)
+
+    monkeypatch.setattr(Acme, "check", slow)
+    backend.update(port="8443")
+    assert (backend.title, backend.info["credentials"]["port"]) == ("new", 8443)
+
+
+@pytest.mark.parametrize("letter", ["\u2028", "\u2029", "\ud800"])
+def test_a_title_holds_no_line_break_of_unicode(client: BackendManager, letter: str) -> None:
+    with pytest.raises(InvalidFields, match="line breaks"):
+        add(client, f"a{letter}b")
+
+
+def test_none_does_not_keep_a_secret_for_another_address(client: BackendManager) -> None:
+    backend = add(client, "prod")
+    with pytest.raises(InvalidFields, match="token"):
+        backend.update(endpoint="https://evil.example", token=None)

@@ -123,6 +123,10 @@ def test_a_machines_name_never_reaches_the_terminal_raw(mist, monkeypatch: pytes
 def test_a_cell_is_never_a_formula(mist, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Acme, "list_machines", lambda self: [Machine("m-1", "=cmd|' /C calc'!A0", "running")])
     assert mist("machines", "--backend", "prod", "--output", "csv").out.splitlines()[1].startswith("'=cmd")
+    for name, cell in ("+1", "'+1"), ("@sum", "'@sum"), ("-x", "'-x"), ("-5", "-5"):
+        monkeypatch.setattr(Acme, "list_machines", lambda self, name=name: [Machine("m-1", name, "running")])
+        shown = mist("machines", "--backend", "prod", "--output", "csv").out.splitlines()[1]
+        assert shown.startswith(f"{cell},"), shown
 
 
 def test_providers_and_plugins(mist) -> None:
