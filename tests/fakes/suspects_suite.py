@@ -1,0 +1,53 @@
+"""The suite over the suspects. Run by tests/test_compliance_suite.py only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from fakes.suspects import TOKEN, Good, NoAddress, Service, WaitsForever
+
+from mistcore import Provider
+from mistcore.testing import ProviderSuite, TortureSuite
+
+
+class Suite(ProviderSuite):
+    seconds = 0.3
+    grace = 2.0
+
+    @pytest.fixture
+    def service(self) -> Iterator[Service]:
+        with Service() as service:
+            yield service
+
+    def good(self, service: Service) -> Provider:
+        return self.provider(token=TOKEN, endpoint=service.url)  # type: ignore[call-arg]
+
+    def bad(self, service: Service) -> Provider:
+        return self.provider(token="bad-token-4712", endpoint=service.url)  # type: ignore[call-arg]
+
+
+def fault(cls: type[Provider]) -> type[Suite]:
+    return type(f"Test{cls.__name__}", (Suite,), {"provider": cls})
+
+
+class BringsAnSdk(Good):
+    """Its module imports what is not needed to list it: pytest, here."""
+
+
+class TestGood(TortureSuite, Suite):
+    provider = Good
+
+
+for suspect in Good.__subclasses__():
+    globals()[f"Test{suspect.__name__}"] = fault(suspect)
+
+
+class TestNoAddress(Suite):
+    provider = NoAddress
+
+
+class TestTrusting(TortureSuite, Suite):
+    """It takes what comes, and goes where it is sent."""
+
+    provider = WaitsForever

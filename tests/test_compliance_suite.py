@@ -1,0 +1,93 @@
+"""The suite for authors finds what it is there to find: providers with one fault each, in tests/fakes/suspects.py."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+#: What must fail for each provider.
+EXPECTED = {
+    "NoHelp": {"test_every_field_says_where_to_get_its_value"},
+    "OpenSecret": {"test_what_is_secret_is_marked"},
+    "CaseOfRegions": {"test_regions_are_unique"},
+    "Positional": {"test_operations_take_what_everybody_passes"},
+    "TellsTheToken": {"test_bad_credentials_are_refused"},
+    "RaisesItsOwn": {"test_bad_credentials_are_refused"},
+    "AcceptsAnything": {"test_bad_credentials_are_refused"},
+    "ShowsTheToken": {"test_an_account_shows_no_secret"},
+    "Malformed": {"test_machines_are_well_formed"},
+    "SameIds": {"test_machines_are_well_formed"},
+    "SilentlyNothing": {"test_a_machine_that_is_not_there[start_machine]"},
+    "NeverStarts": {"test_every_action_is_done_or_clearly_refused[start_machine]"},
+    "ListsAnything": {"test_what_it_lists_is_well_formed[list_sizes]"},
+    "WaitsForever": {"test_a_service_that_never_answers_ends_with_the_deadline[check]"},
+    "OneAtATime": {"test_several_threads_use_one_account"},
+    "ClosedForGood": {"test_it_may_be_closed_at_any_time"},
+    "BringsAnSdk": {"test_importing_it_imports_no_sdk"},
+    "NoAddress": {"test_the_address_can_be_given"},
+    "Trusting": {"test_nobody_listens", "test_a_redirect_elsewhere_carries_nothing_away[302]"},
+}
+
+
+@pytest.fixture(scope="module")
+def failed() -> dict[str, set[str]]:
+    """The tests that failed, by provider."""
+    suite = TESTS / "fakes" / "suspects_suite.py"
+    chosen = [f"{suite}::Test{provider}::{test}" for provider, tests in EXPECTED.items() for test in sorted(tests)]
+    result = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-rf",
+            "--tb=no",
+            f"{suite}::TestGood",
+            *chosen,
+        ],
+        cwd=TESTS.parent,
+        env={**os.environ, "COLUMNS": "300"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+    )
+    assert result.returncode == 1, result.stdout + result.stderr
+    found: dict[str, set[str]] = {}
+    for line in result.stdout.splitlines():
+        match = re.match(r"FAILED \S+::Test(\w+)::(test_\w+(?:\[[^\]]*\])?)", line)
+        if match:
+            found.setdefault(match[1], set()).add(match[2])
+    return found
+
+
+def test_a_good_provider_passes(failed: dict[str, set[str]]) -> None:
+    assert "Good" not in failed
+
+
+@pytest.mark.parametrize("provider", EXPECTED)
+def test_each_fault_is_found(failed: dict[str, set[str]], provider: str) -> None:
+    assert failed.get(provider, set()) >= EXPECTED[provider]
+
+
+def test_importing_the_building_blocks_imports_no_pytest() -> None:
+    code = "import sys, mistcore.testing, mistcore.testing.server, mistcore; print('pytest' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False"
+
+
+def test_nothing_else_imports_it() -> None:
+    import mistcore
+
+    package = Path(str(mistcore.__file__)).parent
+    others = [path for path in package.rglob("*.py") if path.parent.name != "testing"]
+    assert others
+    assert [path for path in others if re.search(r"^\s*(from|import) mistcore\.testing", path.read_text(), re.M)] == []
