@@ -31,6 +31,7 @@ _NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 _COMMANDS = {
     "providers": "providers",
     "plugins": "providers",
+    "plugin": "plugin",
     "add": "add",
     "backends": "backends",
     "show": "backends",
