@@ -75,6 +75,7 @@ def test_public_and_private(entry: Any, network: str, public: bool) -> None:
     "odd",
     [
         {}, {"addresses": None}, {"addresses": []}, {"addresses": {"n": None}}, {"addresses": {"n": [None, {}, 7]}},
+        {"addresses": {"n": ["odd", {"addr": "odd"}, {"addr": {}}]}},
         {"flavor": None}, {"flavor": "m1"}, {"flavor": {"id": 7}}, {"image": ""}, {"image": None}, {"image": {"id": 7}},
         {"created": "yesterday"}, {"created": 7}, {"metadata": None}, {"metadata": {"a": 1}}, {"tags": None},
         {"tags": ["a"]}, {"name": None}, {"fault": "x"}, {"fault": None}, {"security_groups": [None]},
