@@ -70,8 +70,8 @@ class DeclarationSuite:
     def test_every_field_says_where_to_get_its_value(self, cls: type[Provider]) -> None:
         for field in cls.fields():
             assert field.label == field.label.strip()
-            assert field.help, f"{field.name} has no help"
-            assert field.help.rstrip().endswith("."), f"{field.name}: help is a sentence"
+            assert field.help or not (field.required or field.secret), f"{field.name} has no help"
+            assert not field.help or field.help.rstrip().endswith("."), f"{field.name}: help is a sentence"
             if field.choices and field.default:
                 assert field.default in field.choices, f"{field.name}: its default is none of its choices"
 

@@ -59,7 +59,7 @@ class Good(Provider):
 class NoHelp(Good):
     """A field without a word on where its value is from."""
 
-    user: str = credential("User", default="")
+    pin: str = secret("PIN", default="")
 
 
 class OpenSecret(Good):

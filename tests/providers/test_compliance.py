@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from mistcore import Provider, Registry
@@ -11,6 +14,20 @@ IDS = [name for name in Registry() if Registry().package(name) == "mistcore"]
 #: An access key's id only sounds secret.
 NOT_SECRET = {"ec2": {"api_key"}}
 
+#: Who is not put through `ProviderSuite`, and what is done instead.
+ELSEWHERE = {
+    "bare_metal": "real SSH servers",
+    "docker": "a real engine, and stand-ins of old ones",
+    "indonesian_vcloud": "vcloud with an address",
+    "libvirt": "real daemons",
+}
+
+
+def test_none_escapes() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*compliance*.py")]
+    tested = {name for text in texts for name in re.findall(r"^ +provider = (\w+)$", text, re.MULTILINE)}
+    assert {name for name in IDS if Registry()[name].__name__ not in tested} == set(ELSEWHERE)
+
 
 class TestEveryProvider(DeclarationSuite):
     """None can escape: what is registered is tested."""
@@ -19,3 +36,6 @@ class TestEveryProvider(DeclarationSuite):
     def cls(self, request: pytest.FixtureRequest) -> type[Provider]:
         self.not_secret = NOT_SECRET.get(request.param, set())
         return Registry()[request.param]
+
+    def test_ours_have_help_for_every_field(self, cls: type[Provider]) -> None:
+        assert [field.name for field in cls.fields() if not field.help] == []
