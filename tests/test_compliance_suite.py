@@ -43,6 +43,7 @@ def failed() -> dict[str, set[str]]:
     result = subprocess.run(
         [
             sys.executable,
+            "-P",
             "-m",
             "pytest",
             "-q",
