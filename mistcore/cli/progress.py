@@ -15,6 +15,7 @@ __all__ = ["walking"]
 
 R = TypeVar("R")
 _NAMED = 3
+_WIDTH = 20
 
 
 def walking(walk: Walk[Any, R], output: str) -> Iterator[R]:
@@ -24,13 +25,19 @@ def walking(walk: Walk[Any, R], output: str) -> Iterator[R]:
         return
     from rich.console import Console
     from rich.live import Live
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
     from rich.text import Text
 
-    def line() -> Text:
+    def progress() -> Table:
         waiting = [visible(backend.title) for backend in walk.waiting_for]
         names = ", ".join(waiting[:_NAMED]) + (" …" if len(waiting) > _NAMED else "")
-        return Text(f"{len(walk.seconds)} of {walk.total} answered" + (f", waiting for {names}" if names else ""))
+        words = f"{len(walk.seconds)} of {walk.total} answered" + (f", waiting for {names}" if names else "")
+        bar = ProgressBar(total=walk.total, completed=len(walk.seconds), width=_WIDTH)
+        line = Table.grid(padding=(0, 1))
+        line.add_row(bar, Text(words, no_wrap=True, overflow="ellipsis"))
+        return line
 
     console = Console(stderr=True)
-    with Live(console=console, get_renderable=line, refresh_per_second=8, transient=True):
+    with Live(console=console, get_renderable=progress, refresh_per_second=8, transient=True):
         yield from walk
