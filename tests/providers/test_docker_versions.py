@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from docker.constants import DEFAULT_DOCKER_API_VERSION
 from fakes.docker import FakeDocker
+from fakes.patience import HANGS, hold, patient
+from peers import waiting
 
 from mistcore import Machine, MachineState, ProviderError, Rejected, Unreachable
 from mistcore.deadline import Deadline, deadline
@@ -185,40 +187,34 @@ def test_an_answer_without_an_end() -> None:
 
 
 def test_an_engine_that_never_answers() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        before = time.monotonic()
-        with deadline(0.5), pytest.raises(Unreachable) as caught:
-            Docker(docker_host=f"127.0.0.1:{silent.getsockname()[1]}").check()
+    with socket.create_server(("127.0.0.1", 0)) as silent, deadline(0.5), pytest.raises(Unreachable) as caught:
+        patient(Docker(docker_host=f"127.0.0.1:{silent.getsockname()[1]}")).check()
     assert caught.value.reason == "timeout"
-    assert time.monotonic() - before < 3
 
 
 def test_the_limit_without_a_deadline() -> None:
     class Quick(Docker):
         default_timeout = 0.4
 
-    with FakeDocker(latency=3) as engine:
-        before = time.monotonic()
+    with FakeDocker(latency=HANGS) as engine:
         with pytest.raises(Unreachable) as caught:
             Quick(docker_host=engine.url).check()
         assert caught.value.reason == "timeout"
-        assert time.monotonic() - before < 2
 
 
 def test_an_engine_that_trickles() -> None:
-    with FakeDocker() as engine, Docker(docker_host=engine.url) as docker:
+    with FakeDocker() as engine, patient(Docker(docker_host=engine.url)) as docker:
         docker.check()
-        engine.fault(Response(200, json.dumps([ROW]).encode(), {"Content-Type": "application/json"}, chunk_delay=0.1))
-        before = time.monotonic()
+        body = json.dumps([ROW]).encode() + b" " * 10_000
+        engine.fault(Response(200, body, {"Content-Type": "application/json"}, chunk_delay=0.1))
         with deadline(0.6), pytest.raises(Unreachable) as caught:
             list(docker.list_machines())
         assert caught.value.reason == "timeout"
-        assert time.monotonic() - before < 3
 
 
 def test_a_socket_that_trickles(tmp_path: Path) -> None:
     path = f"{tmp_path}/d.sock"
-    text = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b" " * 1000
+    text = b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n" + b" " * 10_000
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen()
@@ -231,11 +227,9 @@ def test_a_socket_that_trickles(tmp_path: Path) -> None:
                     time.sleep(0.05)
 
         threading.Thread(target=trickle, daemon=True).start()
-        before = time.monotonic()
         with deadline(0.5), pytest.raises(Unreachable) as caught:
-            Docker(docker_host=path).check()
+            patient(Docker(docker_host=path)).check()
     assert caught.value.reason == "timeout"
-    assert time.monotonic() - before < 3
 
 
 def test_a_stop_may_take_as_long_as_the_container_was_promised() -> None:
@@ -249,27 +243,26 @@ def test_a_stop_may_take_as_long_as_the_container_was_promised() -> None:
 
 
 def test_a_call_that_is_cancelled() -> None:
-    with FakeDocker() as engine, Docker(docker_host=engine.url) as docker:
+    with FakeDocker() as engine, patient(Docker(docker_host=engine.url)) as docker:
         docker.check()
-        engine.latency = 5
-        limit = Deadline(60)
+        engine.latency = HANGS
+        limit = Deadline(HANGS)
         threading.Timer(0.2, limit.cancel).start()
-        before = time.monotonic()
         with deadline(limit), pytest.raises(Unreachable):
             list(docker.list_machines())
-        assert time.monotonic() - before < 3
 
 
 def test_threads_do_not_wait_for_each_other_past_their_deadline() -> None:
-    with FakeDocker(latency=2) as engine, Docker(docker_host=engine.url) as docker:
-        first = threading.Thread(target=docker.check)
+    with FakeDocker() as engine, patient(Docker(docker_host=engine.url)) as docker:
+        release = hold(engine)
+        first = threading.Thread(target=docker.check, daemon=True)
         first.start()
-        time.sleep(0.3)
-        before = time.monotonic()
+        waiting.until(lambda: engine.requests, interval=0.02)
         with deadline(0.4), pytest.raises(Unreachable) as caught:
             docker.check()
         assert caught.value.reason == "timeout"
-        assert time.monotonic() - before < 1.5
+        assert first.is_alive()
+        release.set()
         first.join()
 
 

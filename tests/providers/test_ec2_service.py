@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import trustme
 from fakes.ec2 import KEY, SECRET, FakeEc2, answer, instance, refusal, reservation, sts_refusal
+from fakes.patience import HANGS, patient
 
 from mistcore import (
     AuthenticationFailed,
@@ -179,16 +180,14 @@ def test_an_answer_that_is_no_answer_is_never_an_empty_listing(fake: FakeEc2, bo
 
 @pytest.mark.parametrize(
     "fault",
-    [Response(200, b"x", delay=5), Response(200, b"<a>" * 100, chunk_delay=0.1)],
+    [Response(200, b"x", delay=HANGS), Response(200, b"<a>" * 1000, chunk_delay=0.1)],
     ids=["silent", "trickling"],
 )
 def test_a_deadline_holds_however_slow_the_answer(fake: FakeEc2, fault: Response) -> None:
     fake.fault(fault, times=100)
-    started = time.monotonic()
     with pytest.raises(Unreachable) as caught, deadline(0.7):
-        list(account(fake).list_machines())
+        list(patient(account(fake)).list_machines())
     assert caught.value.reason == "timeout"
-    assert time.monotonic() - started < 4
 
 
 def test_nothing_listens(fake: FakeEc2) -> None:
@@ -411,11 +410,10 @@ def test_a_machine_just_made_may_not_be_known_everywhere_yet(fake: FakeEc2) -> N
     assert ec2.get_machine(machine.id).name == "new"
     fake.fault(late, where=asks("StopInstances"))
     ec2.stop_machine(machine.id)
-    started = time.monotonic()
-    fake.fault(late, times=100)
-    with pytest.raises((MachineNotFound, Unreachable)), deadline(0.5):
+    fake.fault(late, times=1000)
+    with pytest.raises(Unreachable) as caught, deadline(0.5):
         ec2.get_machine(machine.id)
-    assert time.monotonic() - started < 4
+    assert caught.value.reason == "timeout"
 
 
 def test_an_old_machine_that_is_gone_is_not_waited_for(fake: FakeEc2) -> None:

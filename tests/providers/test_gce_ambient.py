@@ -9,6 +9,7 @@ import time
 
 import pytest
 from fakes.gce import EMAIL, PROJECT
+from fakes.patience import HANGS, patient
 
 from mistcore import AuthenticationFailed, InvalidFields, Registry, Unreachable
 from mistcore.deadline import deadline
@@ -153,12 +154,10 @@ def test_a_machine_of_another_cloud(account, metadata):
 
 
 def test_a_metadata_service_that_hangs(account, metadata):
-    metadata.latency = 5.0
-    began = time.monotonic()
+    metadata.latency = HANGS
     with deadline(0.5), pytest.raises(Unreachable) as caught:
-        account(project_id=PROJECT).check()
+        patient(account(project_id=PROJECT)).check()
     assert caught.value.reason == "timeout"
-    assert time.monotonic() - began < 2.0
 
 
 def test_a_project_that_nobody_tells(account, gce, monkeypatch, tmp_path):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
+import math
 import warnings
 
 import pytest
 from fakes.gce import PROJECT, api_error
+from fakes.patience import patient
 
 from mistcore import (
     InvalidFields,
@@ -200,9 +201,8 @@ def test_not_to_wait(gce, account, machine):
 
 def test_to_wait_is_to_look_until_it_is_done(gce, account, machine):
     gce.operation_seconds = 0.5
-    began = time.monotonic()
     account.stop_machine(machine.id)
-    assert time.monotonic() - began >= 0.5
+    assert [operation["status"] for operation in gce.operations.values()] == ["DONE"]
     assert 1 <= sum("/operations/" in line for line in asked(gce)) <= 4
     assert account.get_machine(machine.id).state == "stopped"
 
@@ -239,11 +239,9 @@ def test_an_operation_that_fails_later(gce, account, machine, code, reason):
 
 
 def test_an_operation_that_outlasts_the_deadline(gce, account, machine):
-    gce.operation_seconds = 30.0
-    began = time.monotonic()
+    gce.operation_seconds = math.inf
     with deadline(0.6), pytest.raises(Unreachable) as caught:
-        account.stop_machine(machine.id)
-    assert time.monotonic() - began < 2.0
+        patient(account).stop_machine(machine.id)
     assert caught.value.reason == "timeout"
     assert "goes on" in caught.value.remedy
 
