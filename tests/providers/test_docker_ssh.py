@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.patience import patient
 from peers import require
 from peers.docker_engine import DockerEngine
 from peers.sshd import Sshd
@@ -179,17 +180,12 @@ def test_a_host_whose_engine_is_down(remote: Sshd, tmp_path: Path) -> None:
 
 def test_a_command_there_that_says_nothing(remote: Sshd) -> None:
     know(remote.known_host())
-    (remote.folder / "bin" / "docker").write_text("#!/bin/sh\nexec sleep 60\n")
-    before = time.monotonic()
+    (remote.folder / "bin" / "docker").write_text("#!/bin/sh\nexec cat >/dev/null\n")
     with deadline(2), pytest.raises(Unreachable) as caught:
-        Docker(**address(remote)).check()
+        patient(Docker(**address(remote))).check()
     assert caught.value.reason == "timeout"
-    assert time.monotonic() - before < 6
 
 
 def test_a_port_where_no_ssh_server_speaks() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        before = time.monotonic()
-        with deadline(1), pytest.raises(Unreachable):
-            Docker(docker_host=f"ssh://127.0.0.1:{silent.getsockname()[1]}").check()
-        assert time.monotonic() - before < 6
+    with socket.create_server(("127.0.0.1", 0)) as silent, deadline(1), pytest.raises(Unreachable):
+        patient(Docker(docker_host=f"ssh://127.0.0.1:{silent.getsockname()[1]}")).check()
