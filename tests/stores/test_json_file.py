@@ -291,13 +291,11 @@ def test_what_killed_writers_left_is_removed_by_the_next(store: JsonStore, path:
 
 def test_a_lock_that_is_not_given_up_is_an_error(path: Path) -> None:
     path.parent.mkdir()
-    started = time.monotonic()
     with (
         FileLock(f"{path}.lock"),
         pytest.raises(StoreError, match=r"0\.2 seconds\. Wait.*backends\.json\.lock") as caught,
     ):
         put(JsonStore(path, timeout=0.2), record(1))
-    assert 0.2 <= time.monotonic() - started < 5
     assert caught.value.reason == "locked"
     assert not path.exists()
 
