@@ -142,10 +142,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     try:
-        status = cli.main(arguments, prog_name="mist", standalone_mode=False)
+        try:
+            status = cli.main(arguments, prog_name="mist", standalone_mode=False)
+        except click.exceptions.Exit as error:
+            status = error.exit_code
         sys.stdout.flush()
-    except click.exceptions.Exit as error:
-        status = error.exit_code
     except click.ClickException as error:
         if isinstance(error, _NO_ARGUMENTS):  # not a mistake: the help is the answer
             click.echo(error.format_message(), err=True)
@@ -167,18 +168,23 @@ def run(arguments: Sequence[str] | None = None) -> int:
             raise
         status = DONE
     except BrokenPipeError:
-        # Whoever read our output has seen enough; Python would complain once more when it closes the stream.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # whoever read it has seen enough
         status = DONE
     except Exception as error:  # noqa: BLE001 - people at a terminal get a sentence; --debug has the traceback
         if debug:
             traceback.print_exc()
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            _drop_output()
             _say(f"the output cannot be written: {error.strerror}")
         else:
             _say(f"{type(error).__name__}: {error}", "This is a fault of mist itself; --debug shows where.")
         status = FAILED
     return status if isinstance(status, int) else DONE
+
+
+def _drop_output() -> None:
+    # What stands in the buffer would fail again, loudly, when Python closes the stream.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def lines_of(error: MistError) -> list[str]:

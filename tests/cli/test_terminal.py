@@ -198,9 +198,14 @@ def test_a_closed_pipe_fails_no_script(command) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-def test_a_full_disk_is_no_fault_of_mist(command) -> None:
+@pytest.mark.parametrize("arguments", [["backends"], ["--version"]])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_is_no_fault_of_mist(command, arguments: list[str], unbuffered: str) -> None:
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run([*command, "backends"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(
+            [*command, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=environment
+        )
     assert (done.returncode, done.stderr) == (1, "mist: the output cannot be written: No space left on device\n")
 
 
