@@ -12,6 +12,7 @@ import pytest
 pytest_plugins: list[str] = [
     "fakes.azure_fixtures",
     "fakes.gce_fixtures",
+    "peers.chromium",
     "peers.dask_cluster",
     "peers.docker_engine",
     "peers.libvirtd",
