@@ -66,6 +66,7 @@ class Asking(Generic[T]):
         self._futures: dict[Future[Outcome[T]], _Asked] = {}
         self._answers: queue.SimpleQueue[Answer[T]] = queue.SimpleQueue()
         self._lock = threading.Lock()
+        self._cancelled = False
 
     def start(self) -> None:
         """Begin to ask."""
@@ -75,14 +76,14 @@ class Asking(Generic[T]):
         for _ in range(min(self._limits.workers, len(self._pending))):
             self._start_worker()
 
-    def next_answer(self) -> Answer[T]:
-        """Wait for the next answer, or for the next backend whose time is over."""
+    def next_answer(self) -> Answer[T] | None:
+        """Wait for the next answer, or for the next backend whose time is over. None once this was cancelled."""
         while True:
             try:
                 return self._answers.get(timeout=_TICK)
             except queue.Empty:
                 late = self._give_up_one()
-                if late is not None:
+                if late is not None or self._cancelled:
                     return late
 
     def under_way(self) -> list[Backend]:
@@ -93,6 +94,7 @@ class Asking(Generic[T]):
     def cancel(self) -> None:
         """Start nothing more, and make what is under way give up at its next step."""
         with self._lock:
+            self._cancelled = True
             self._pending.clear()
             for asked in self._asked.values():
                 asked.deadline.cancel()

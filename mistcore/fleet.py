@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Generic, Self, TypeVar
 
 import attrs
@@ -71,18 +72,18 @@ class Walk(Generic[T, R]):
         return self
 
     def __next__(self) -> R:
-        while not self._ready:
-            if self._closed:
-                raise StopIteration
+        while not self._closed:  # which another thread may do at any time
+            with suppress(IndexError):
+                return self._ready.popleft()
             try:
                 self._take_next_answer()
             except BaseException:
                 self.close()
                 raise
-        return self._ready.popleft()
+        raise StopIteration
 
     def close(self) -> None:
-        """Cancel what is still under way. What was yielded stays good."""
+        """Cancel what is still under way, from any thread. What was yielded stays good, and nothing more is."""
         self._closed = True
         self._ready.clear()
         self._asking.cancel()
@@ -106,6 +107,8 @@ class Walk(Generic[T, R]):
             self._end()
             return
         answer = self._asking.next_answer()
+        if answer is None:
+            return
         self.seconds[answer.backend] = answer.seconds
         if answer.error is not None:
             self.failures[answer.backend] = answer.error

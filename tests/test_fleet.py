@@ -14,6 +14,7 @@ from mistcore import (
     Registry,
     Unreachable,
 )
+from mistcore.asking import Asking, Limits
 from mistcore.stores.memory import MemoryStore
 
 
@@ -112,6 +113,35 @@ def test_leaving_early_cancels_what_is_under_way(client, way: str) -> None:
                 raise KeyboardInterrupt
     settle(0)
     assert Acme.waited <= 2
+
+
+@pytest.mark.parametrize("tokens", [["hangs"], ["waits"], [GOOD, "hangs"], ["waits"] * 20])
+def test_another_thread_may_end_the_iteration(client, tokens: list[str]) -> None:
+    """Even where what is asked hangs and never answers; an asyncio program ends its walks so."""
+    add(client, *tokens)
+    walk = client.machines(workers=2)
+    found: list[str] = []
+    reader = threading.Thread(target=lambda: found.extend(machine.id for machine in walk))
+    reader.start()
+    while not walk.waiting_for or len(found) < 3 * tokens.count(GOOD):
+        time.sleep(0.01)
+    walk.close()
+    reader.join(10)
+    assert not reader.is_alive()
+    assert list(walk) == []
+
+
+def test_nobody_waits_for_an_answer_that_cannot_come(client) -> None:
+    """Cancelled by another thread just before it begins, when nothing is under way that could answer."""
+    asking = Asking(add(client, "waits"), lambda backend, seconds: backend.machines(), Limits())
+    asking.cancel()
+    asking.start()
+    answers: list[object] = []
+    waiting = threading.Thread(target=lambda: answers.append(asking.next_answer()), daemon=True)
+    waiting.start()
+    waiting.join(10)
+    assert answers == [None]
+    assert Acme.waited == 0
 
 
 def test_checks_say_for_each_backend_how_it_ended(client) -> None:
