@@ -168,11 +168,13 @@ class Registry(Mapping[str, "type[Provider]"]):
     def _found(self) -> dict[str, EntryPoint]:
         if self._entries is None:
             entries: dict[str, EntryPoint] = {}
+            duplicates = []
             for entry in sorted(entry_points(group=GROUP), key=_precedence):
                 first = entries.setdefault(entry.name, entry)
                 if first is not entry and (first.value, _package(first)) != (entry.value, _package(entry)):
                     reason = f"the id {entry.name!r} is taken by {_package(first)}"
-                    self._duplicates.append(_info(entry, reason))
+                    duplicates.append(_info(entry, reason))
+            self._duplicates = duplicates
             self._entries = entries
         return self._entries
 
