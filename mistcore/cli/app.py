@@ -69,8 +69,13 @@ class Context:
     @cached_property
     def manager(self) -> BackendManager:
         """The manager of the chosen store."""
+        import logging
+
         from mistcore.manager import BackendManager
 
+        if not self.debug and logging.lastResort is not None:
+            # Providers warn there of records that they could not read; the library by itself prints nothing.
+            logging.getLogger("mistcore_providers").addHandler(logging.lastResort)
         return BackendManager(self.store, last_known=True)
 
 
