@@ -27,8 +27,3 @@ def test_its_two_lines_are_scripts_that_are_here() -> None:
     for line in lines:
         assert os.access(ROOT / line.split()[1], os.X_OK)
     assert lines[1] in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
-
-
-def test_its_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert "://" in target or (ROOT / target).exists(), target

@@ -1,0 +1,60 @@
+"""Every page's links lead somewhere, and its Python can at least be read."""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+#: Written by docs/generate.py, and checked by mkdocs --strict.
+MADE = ROOT / "docs" / "providers"
+
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def prose(page: Path) -> str:
+    return re.sub(r"^( *)(```+).*?^\1\2$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """The ids that both GitHub and mkdocs give to the headings of a page."""
+    found: set[str] = set()
+    for heading in re.findall(r"^#+ +(.+?)(?: +#+)?$", prose(page), re.MULTILINE):
+        text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()
+        anchor = re.sub(r"[^\w\- ]", "", text).strip().replace(" ", "-")
+        copies = [anchor, *(f"{anchor}_{number}" for number in range(1, 9))]
+        found.add(next(copy for copy in copies if copy not in found))
+    return found
+
+
+@pages
+def test_its_links_lead_somewhere(page: Path) -> None:
+    wrong = []
+    for target in re.findall(r"\]\(([^)\s]+)(?: \"[^\"]*\")?\)", re.sub(r"`[^`\n]*`", "", prose(page))):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        if there.is_relative_to(MADE):
+            continue
+        if not there.exists() or (anchor and anchor not in anchors(there)):
+            wrong.append(target)
+    assert wrong == []
+
+
+@pages
+def test_its_python_can_be_read(page: Path) -> None:
+    for block in re.findall(r"^ *```python\n(.*?)^ *```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
+        ast.parse(textwrap.dedent(block), filename=page.name)
+
+
+def test_what_is_looked_for_is_found() -> None:
+    """The expressions above see links, headings and blocks; they are not just too blind to fail."""
+    assert "the-store" in anchors(ROOT / "docs" / "terminal.md")
+    assert "[the store](terminal.md#the-store)" in prose(ROOT / "docs" / "python.md")
+    assert "import mistcore" not in prose(ROOT / "docs" / "python.md")
