@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import trustme
+from fakes.authority import throwaway_authority
 
 if TYPE_CHECKING:
     from fakes.gce import FakeGce
@@ -17,12 +16,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def gce_authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, str]:
     """A TLS context for a server called localhost, and the path of the certificate that vouches for it."""
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
-    path: Path = tmp_path_factory.mktemp("gce") / "ca.pem"
-    authority.cert_pem.write_to_path(str(path))
-    return context, str(path)
+    return throwaway_authority(tmp_path_factory.mktemp("gce"))
 
 
 @pytest.fixture
