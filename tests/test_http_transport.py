@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import trustme
@@ -427,6 +428,28 @@ def test_no_connection_loads_the_bundle_again(ca: trustme.CA, pem: Path) -> None
         with ThreadPoolExecutor(4) as pool:
             assert len(list(pool.map(session.get, ["/1", "/2", "/3", "/4"]))) == 4
         session.close()
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_what_a_context_offers_is_not_changed_while_others_connect(ca: trustme.CA, pem: Path, own: bool) -> None:
+    from mistcore.http.transport import Transport, tls_context
+
+    server = serving(ca.issue_cert("localhost"))
+    server.set_alpn_protocols(["other", "http/1.1"])
+    context = tls_context(True, str(pem))
+    if own:  # one that a provider made for itself
+        context = ssl.create_default_context(cafile=str(pem))
+        Transport(verify=True, context=context)
+    context.set_alpn_protocols(
+        ["other"]
+    )  # what urllib3 does for each connection, OpenSSL does not bear from two threads
+    with Service(tls=server) as fake:
+        address = urlsplit(fake.url)
+        with (
+            socket.create_connection((address.hostname, address.port)) as plain,
+            context.wrap_socket(plain, server_hostname="localhost") as connection,
+        ):
+            assert connection.selected_alpn_protocol() == "http/1.1"
 
 
 def test_only_what_is_named_is_trusted(secure: Service, pem: Path) -> None:

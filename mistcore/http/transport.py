@@ -103,7 +103,7 @@ def tls_context(verify: bool, ca_cert: str) -> ssl.SSLContext:
     with _contexts_lock:
         context = _contexts.get(key)
         if context is None:
-            context = _contexts[key] = _make_context(verify, *source)
+            context = _contexts[key] = settled(_make_context(verify, *source))
         return context
 
 
@@ -124,6 +124,25 @@ def _stamp(path: str) -> tuple[int, int] | None:
     except (OSError, ValueError):
         return None
     return status.st_mtime_ns, status.st_size
+
+
+class _SettledContext(ssl.SSLContext):
+    """A context that several threads connect with: what it offers was settled before the first of them came.
+
+    urllib3 sets the protocols to offer for each connection. OpenSSL then frees the list of before, perhaps while
+    another thread, without the interpreter's lock, copies it into its own greeting: the server refuses it as malformed.
+    """
+
+    def set_alpn_protocols(self, alpn_protocols: Any) -> None:
+        """Do nothing: they are set."""
+
+
+def settled(context: ssl.SSLContext) -> ssl.SSLContext:
+    """Make a context safe for connections from several threads at once, and return it."""
+    if type(context) is ssl.SSLContext:
+        context.set_alpn_protocols(["http/1.1"])
+        context.__class__ = _SettledContext
+    return context
 
 
 def _make_context(verify: bool, kind: str, source: str) -> ssl.SSLContext:
@@ -163,7 +182,7 @@ class Transport(requests.adapters.HTTPAdapter):
 
     def __init__(self, *, verify: bool, ca_cert: str = "", context: ssl.SSLContext | None = None) -> None:
         self._verify = verify
-        self._context = context or tls_context(verify, ca_cert)
+        self._context = settled(context) if context else tls_context(verify, ca_cert)
         self._proxies: dict[str, dict[str, str]] = {}
         super().__init__(pool_connections=4, pool_maxsize=16, max_retries=0)
 
