@@ -12,7 +12,19 @@ from mistcore import InvalidFields
 from mistcore.http import RestSession
 from mistcore_providers._rest import words_of
 
+_LABEL = re.compile(r"[a-zA-Z](?:(?!--|__|\.\.)[a-zA-Z0-9._-]){2,63}")
 _PUBLIC_KEY = re.compile(r"(?:ssh|ecdsa|sk-ssh|sk-ecdsa)-\S+\s+[A-Za-z0-9+/=]+(?:\s.*)?\Z")
+
+
+def checked_label(name: str) -> str:
+    """Return the name if Linode's document allows it as a label; raises InvalidFields otherwise."""
+    if not _LABEL.fullmatch(name):
+        raise InvalidFields(
+            {"name": f"{name[:80]!r} is no label that Linode takes"},
+            remedy="Use 3 to 64 letters, digits, dots, hyphens and underscores, a letter first and none of -, _ and . "
+            "twice in a row.",
+        )
+    return name
 
 
 def creation(
@@ -28,7 +40,7 @@ def creation(
     """Return the whole body of the request that creates a Linode.
 
     Raises:
-        InvalidFields: a key, the network or the firewall is none.
+        InvalidFields: a key, the network, the password or the firewall is none.
 
     """
     problems: dict[str, str] = {}
@@ -45,13 +57,15 @@ def creation(
             problems["firewall"] = "not the id of a firewall, which is a number"
         else:
             optional["firewall_id"] = int(firewall)
+    # Linode wants a password whenever there is an image, even where only keys are used.
+    password = body.get("root_pass") or secrets.token_urlsafe(32)
+    if not 7 <= len(password) <= 128:
+        problems |= {"root_password": "not as long as Linode wants it, which is 7 to 128 characters"}
     if user_data:
         optional["metadata"] = {"user_data": base64.b64encode(user_data.encode()).decode()}
     if problems:
         raise InvalidFields(problems)
     optional["authorized_keys"] = [_public_key(session, key.strip()) for key in keys if key.strip()]
-    # Linode wants a password whenever there is an image, even where only keys are used.
-    password = body.get("root_pass") or secrets.token_urlsafe(32)
     return {**body, "root_pass": password, **{name: value for name, value in optional.items() if value}}
 
 

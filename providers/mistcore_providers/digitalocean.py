@@ -11,6 +11,7 @@ from typing import Any
 from mistcore import (
     Account,
     Image,
+    InvalidFields,
     Location,
     Machine,
     MachineState,
@@ -137,8 +138,13 @@ class DigitalOcean(Provider):
         self._act(machine_id, "power_cycle" if force else "reboot")
 
     def rename_machine(self, machine_id: str, name: str) -> None:
-        """Rename a droplet: letters, digits, dots and hyphens."""
-        self._act(machine_id, "rename", name=name)
+        """Rename a droplet: letters, digits, dots and hyphens.
+
+        Raises:
+            InvalidFields: the name is none that DigitalOcean takes.
+
+        """
+        self._act(machine_id, "rename", name=_checked_name(name))
 
     def destroy_machine(self, machine_id: str, *, storage: bool = False) -> None:
         """Delete a droplet, with its own disk; with `storage` the volumes that are attached to it, too."""
@@ -176,8 +182,12 @@ class DigitalOcean(Provider):
             user_data: for cloud-init. tags: `{"web": "", "env": "prod"}` becomes `web` and `env:prod`.
             ipv6, monitoring, backups: as DigitalOcean calls them.
 
+        Raises:
+            InvalidFields: the name or a key is none that DigitalOcean takes; nothing has been created then.
+
         """
-        body: dict[str, Any] = {"name": name, "image": int(image) if image.isdecimal() else image, "size": size}
+        source = int(image) if image.isdecimal() else image
+        body: dict[str, Any] = {"name": _checked_name(name), "image": source, "size": size}
         optional = {
             "region": location,
             "vpc_uuid": network,
@@ -242,7 +252,7 @@ class DigitalOcean(Provider):
         return self._session.pages(path, items=items, params=query, size=_PAGE, total="meta.total", each=each)
 
     def _path(self, machine_id: str) -> str:
-        if not (machine_id.isascii() and machine_id.isdecimal()):
+        if not re.fullmatch(r"[1-9][0-9]*", machine_id):
             raise self.machine_not_found(machine_id)
         return f"v2/droplets/{machine_id}"
 
@@ -256,6 +266,15 @@ class DigitalOcean(Provider):
         path, missing = f"{self._path(machine_id)}/actions", self.machine_not_found(machine_id)
         answer = self._session.post(path, json={"type": action, **arguments}, missing=missing)
         wait_for_action(self._session, path, answer["action"])
+
+
+def _checked_name(name: str) -> str:
+    if len(name) > 255 or not re.fullmatch(r"[a-zA-Z0-9.-]*[a-zA-Z0-9]", name):
+        raise InvalidFields(
+            {"name": f"{name[:80]!r} is no name that DigitalOcean takes for a droplet"},
+            remedy="Use up to 255 letters, digits, dots and hyphens, of which the last is a letter or a digit.",
+        )
+    return name
 
 
 def _meaning(failure: Failure) -> MistError | None:

@@ -29,7 +29,7 @@ from mistcore.addresses import split_addresses
 from mistcore.http import Failure, RestSession, error_for
 from mistcore.parallel import in_parallel
 from mistcore_providers._linode_actions import wait_until
-from mistcore_providers._linode_create import creation
+from mistcore_providers._linode_create import checked_label, creation
 from mistcore_providers._linode_scopes import permissions
 from mistcore_providers._rest import lenient, parse_time, seconds_until, tags_of
 
@@ -128,8 +128,14 @@ class Linode(Provider):
         self._act(machine_id, "reboot", "running")
 
     def rename_machine(self, machine_id: str, name: str) -> None:
-        """Give a Linode another label: 3 to 64 letters, digits, dots, hyphens and underscores."""
-        self._session.put(self._path(machine_id), json={"label": name}, missing=self.machine_not_found(machine_id))
+        """Give a Linode another label: 3 to 64 letters, digits, dots, hyphens and underscores, a letter first.
+
+        Raises:
+            InvalidFields: the name is no such label.
+
+        """
+        body = {"label": checked_label(name)}
+        self._session.put(self._path(machine_id), json=body, missing=self.machine_not_found(machine_id))
 
     def destroy_machine(self, machine_id: str) -> None:
         """Delete a Linode with its disks and backups. Volumes are only detached."""
@@ -160,14 +166,19 @@ class Linode(Provider):
                 of that name in the Linode's region, which is made if it is not there yet.
             key: an SSH key, or several, for root: the id or label of one in the user's profile, or a public key's text.
             user_data: for cloud-init. tags: `{"web": "", "env": "prod"}` becomes `web` and `env:prod`.
-            root_password: by default a long random one, which nobody gets to see.
+            root_password: 7 to 128 characters; by default a long random one, which nobody gets to see.
             backups, private_ip: whether to have Linode's backups, and a private IPv4 address.
             firewall: the id of one.
 
+        Raises:
+            InvalidFields: the name, key, network, password or firewall is none that Linode takes; nothing has been
+                created then.
+
         """
+        label = checked_label(name)
         body = creation(
             self._session,
-            {"label": name, "image": image, "type": size, "region": location, "root_pass": root_password},
+            {"label": label, "image": image, "type": size, "region": location, "root_pass": root_password},
             network=network,
             keys=[key] if isinstance(key, str) else key,
             user_data=user_data,
@@ -232,7 +243,7 @@ class Linode(Provider):
         )
 
     def _path(self, machine_id: str) -> str:
-        if not (machine_id.isascii() and machine_id.isdecimal()):
+        if not re.fullmatch(r"[1-9][0-9]*", machine_id):
             raise self.machine_not_found(machine_id)
         return f"{_INSTANCES}/{machine_id}"
 

@@ -201,7 +201,7 @@ def test_an_action_that_may_have_been_done_is_not_repeated(
     assert asked(service) == [f"POST /v2/droplets/{droplet}/actions"]
 
 
-@pytest.mark.parametrize("machine_id", ["7", "../account", "7/actions", "web-1", ""])
+@pytest.mark.parametrize("machine_id", ["7", "0", "07", "../account", "7/actions", "web-1", ""])
 def test_a_machine_that_is_not_there(digitalocean: DigitalOcean, machine_id: str) -> None:
     for operation in (
         digitalocean.get_machine,
@@ -275,7 +275,6 @@ def test_a_key_that_is_none_is_refused_before_anything_is_made(
         ({"image": "debian-2"}, "invalid image"),
         ({"size": "tiny"}, "invalid size"),
         ({"location": "moon1"}, "invalid region"),
-        ({"name": "no spaces"}, "valid hostname characters"),
     ],
 )
 def test_what_the_service_refuses_is_told_in_its_words(
@@ -284,6 +283,21 @@ def test_what_the_service_refuses_is_told_in_its_words(
     whole = {"name": "web-1", "image": "debian-12-x64", "size": "s-1vcpu-1gb"} | options
     with pytest.raises(Rejected, match=words):
         digitalocean.create_machine(**whole)
+
+
+@pytest.mark.parametrize("name", ["no spaces", "", "web-", "wéb", "a" * 256, "web-1\n"])
+def test_a_name_that_digitalocean_does_not_take_is_not_sent(
+    service: FakeDigitalOcean, digitalocean: DigitalOcean, name: str
+) -> None:
+    droplet = str(service.add_droplet()["id"])
+    for ask in (
+        lambda: digitalocean.create_machine(name, image="debian-12-x64", size="s-1vcpu-1gb"),
+        lambda: digitalocean.rename_machine(droplet, name),
+    ):
+        with pytest.raises(InvalidFields, match="no name that DigitalOcean takes.*Use up to 255 letters") as caught:
+            ask()
+        assert list(caught.value.problems) == ["name"]
+    assert service.requests == []
 
 
 def test_the_droplet_limit_is_told_apart(service: FakeDigitalOcean, digitalocean: DigitalOcean) -> None:

@@ -244,7 +244,7 @@ def test_a_reading_fault_is_got_over(service: FakeLinode, linode: Linode) -> Non
     assert len(list(linode.list_machines())) == 1
 
 
-@pytest.mark.parametrize("machine_id", ["7", "../profile", "7/boot", "web-1", ""])
+@pytest.mark.parametrize("machine_id", ["7", "0", "07", "../profile", "7/boot", "web-1", ""])
 def test_a_machine_that_is_not_there(linode: Linode, machine_id: str) -> None:
     for operation in (
         linode.get_machine,
@@ -278,6 +278,8 @@ def test_a_key_is_found_by_whatever_is_at_hand(service: FakeLinode, linode: Lino
         ({"network": "vlan:not this"}, "network", "vlan:REGION/NAME"),
         ({"network": "vlan:eu-central/back"}, "network", "no id of a network there"),
         ({"firewall": "front"}, "firewall", "a number"),
+        ({"root_password": "short1"}, "root_password", "7 to 128 characters"),
+        ({"root_password": "x" * 129}, "root_password", "7 to 128 characters"),
     ],
 )
 def test_what_is_malformed_is_refused_before_anything_is_made(
@@ -304,13 +306,23 @@ def test_what_the_service_refuses_is_told_in_its_words(linode: Linode, options: 
         linode.create_machine(**WHOLE | options)
 
 
-def test_labels_that_linode_does_not_take(service: FakeLinode, linode: Linode) -> None:
+def test_a_label_that_is_taken(service: FakeLinode, linode: Linode) -> None:
     service.add_instance("web-1")
     with pytest.raises(Rejected, match="label: Label must be unique"):
         linode.create_machine(**WHOLE)
-    service.spec = None  # it would find the name at fault, too
-    with pytest.raises(Rejected, match="label: Label must be 3-64 characters"):
-        linode.create_machine(**WHOLE | {"name": "no spaces"})
+
+
+@pytest.mark.parametrize("name", ["no spaces", "", "ab", "1web", "we--b", "we..b", "a" * 65, "web-1\n"])
+def test_a_label_that_linode_does_not_take_is_not_sent(service: FakeLinode, linode: Linode, name: str) -> None:
+    machine_id = str(service.add_instance()["id"])
+    for ask in (
+        lambda: linode.create_machine(**WHOLE | {"name": name}),
+        lambda: linode.rename_machine(machine_id, name),
+    ):
+        with pytest.raises(InvalidFields, match="no label that Linode takes.*Use 3 to 64 letters") as caught:
+            ask()
+        assert list(caught.value.problems) == ["name"]
+    assert service.requests == []
 
 
 @pytest.mark.parametrize("network", ["vlan:vlan-example", "vlan:us-east/vlan-example"])
