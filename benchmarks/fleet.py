@@ -48,7 +48,7 @@ def answers() -> dict[bytes, tuple[str, bytes]]:
 
     from mistcore.testing.server import Request
 
-    linode = FakeLinode()
+    linode = FakeLinode(described=False)
     for number in range(EACH):
         linode.add_instance(f"web-{number}")
     query = {"page": "1", "page_size": "500"}

@@ -58,7 +58,7 @@ def serve_digitalocean(tls: ssl.SSLContext | None) -> Any:
         for family in ("s", "c", "g", "gd", "m", "m3", "m6")
         for cpus in range(1, 15)
     ]
-    fake = FakeDigitalOcean(tls=tls)
+    fake = FakeDigitalOcean(tls=tls, described=False)
     fake.tokens = {TOKEN: None}
     region = {"name": "Frankfurt 1", "slug": "fra1", "features": ["ipv6", "metadata", "storage"], "available": True}
     for number in range(MACHINES):
@@ -93,7 +93,7 @@ def libcloud_digitalocean(url: str) -> Callable[[], list[Any]]:
 def serve_linode(tls: ssl.SSLContext | None) -> Any:
     from fakes.linode import FakeLinode
 
-    fake = FakeLinode(tls=tls)
+    fake = FakeLinode(tls=tls, described=False)
     fake.tokens = {TOKEN: "*"}
     for number in range(MACHINES):
         fake.add_instance(f"web-{number}", tags=["web", f"rack:{number % 20}"])

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from fakes.acme import GOOD, Acme
-from fakes.digitalocean import FakeDigitalOcean
+from fakes.digitalocean import FakeDigitalOcean, problem
 from peers.dask_cluster import TOKEN, VARIABLE, DaskCluster
 from peers.waiting import until
 
@@ -30,7 +30,7 @@ from mistcore import (
     Registry,
     Unreachable,
 )
-from mistcore.testing.server import Response, json_response
+from mistcore.testing.server import Request, Response
 
 STORED = "dop_v1_" + "3c" * 32
 LIMITED = "dop_v1_" + "9d" * 32
@@ -43,15 +43,17 @@ class Meeting(FakeDigitalOcean):
     meeting: threading.Barrier | None = None
     held: threading.Event | None = None
 
-    def handle(self, request: Any) -> Response:
+    def authorize(self, request: Request) -> Response | None:
         if "gpus" not in request.query.values():
             if self.meeting is not None:
                 self.meeting.wait(60)
             if self.held is not None:
                 self.held.wait(60)
         if LIMITED in str(request.headers.get("Authorization")):
-            return json_response({"id": "too_many_requests", "message": "wait"}, 429, {"retry-after": "3600"})
-        return super().handle(request)
+            refusal = problem(429)
+            refusal.headers["retry-after"] = "3600"
+            return refusal
+        return super().authorize(request)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """A stand-in of DigitalOcean's API that keeps state: droplets, actions, keys, volumes, tokens with scopes, rate limits.
 
-It answers as DigitalOcean's OpenAPI document says; `violations` lists where it, or its client, did not.
+It answers as DigitalOcean's OpenAPI document says, which it and its client are held to: see `fakes.described`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from fakes.openapi import OpenApi
+from fakes.described import DescribedService
+from fakes.openapi import Granted
 
-from mistcore.testing.server import FakeService, Request, Response, json_response, route
+from mistcore.testing.server import Request, Response, json_response, route
 
 TOKEN = "dop_v1_" + "a5" * 32
 _NAME = re.compile(r"[a-zA-Z0-9]?[a-z0-9A-Z.\-]*[a-z0-9A-Z]\Z")
@@ -25,6 +26,17 @@ _PROBLEMS = {
     403: ("forbidden", "You are not authorized to perform this operation."),
     404: ("not_found", "The resource you were accessing could not be found."),
     429: ("too_many_requests", "API rate limit exceeded."),
+}
+#: What only tokens with a scope get to see.
+_HIDDEN = {
+    "backup_ids": "image:read",
+    "droplet_limit": "droplet:read",
+    "floating_ip_limit": "reserved_ip:read",
+    "image": "image:read",
+    "snapshot_ids": "image:read",
+    "tags": "tag:read",
+    "volume_ids": "block_storage:read",
+    "vpc_uuid": "vpc:read",
 }
 
 
@@ -105,7 +117,7 @@ VPC = {
 }
 
 
-class FakeDigitalOcean(FakeService):
+class FakeDigitalOcean(DescribedService):
     """DigitalOcean for one account.
 
     Attributes:
@@ -114,13 +126,13 @@ class FakeDigitalOcean(FakeService):
         account: what `/v2/account` answers.
         action_seconds: how long an action takes. failing: the types of actions that end as "errored".
         quota: how many more requests are let through before 429; None is no limit.
-        violations: where a request or an answer was not as the OpenAPI document says.
 
     """
 
-    def __init__(self, *, spec: OpenApi | None = None, action_seconds: float = 0.0, **options: Any) -> None:
+    DOCUMENT = "digitalocean/spec/DigitalOcean-public.v2.yaml"
+
+    def __init__(self, *, action_seconds: float = 0.0, **options: Any) -> None:
         super().__init__(**options)
-        self.spec = spec
         self.tokens: dict[str, set[str] | None] = {TOKEN: None}
         self.droplets: dict[int, dict[str, Any]] = {}
         self.actions: dict[int, dict[str, Any]] = {}
@@ -131,7 +143,6 @@ class FakeDigitalOcean(FakeService):
         self.quota: int | None = None
         self.retry_after: int | None = 29
         self.key_listings: list[float] = []
-        self.violations: list[str] = []
         self.account: dict[str, Any] = {
             "droplet_limit": 25,
             "floating_ip_limit": 5,
@@ -147,17 +158,14 @@ class FakeDigitalOcean(FakeService):
 
     # -- what every request goes through ------------------------------------------------------------------------------
 
-    def handle(self, request: Request) -> Response:
-        response = super().handle(request)
+    def dress(self, request: Request, response: Response) -> None:
         response.headers.setdefault("ratelimit-limit", "5000")
         response.headers.setdefault("ratelimit-remaining", str(5000 if self.quota is None else max(self.quota, 0)))
         response.headers.setdefault("ratelimit-reset", str(int(time.time()) + 3))
-        whole = self.tokens.get(_token(request), "unknown") is None
-        if self.spec is not None and (whole or response.status >= 400):
-            found = self.spec.problems(request, response)
-            with self.lock:
-                self.violations += found
-        return response
+
+    def granted(self, request: Request) -> Granted | None:
+        scopes = self.tokens.get(_token(request))
+        return None if scopes is None else scopes.__contains__
 
     def authorize(self, request: Request) -> Response | None:
         if _token(request) not in self.tokens:
@@ -179,9 +187,9 @@ class FakeDigitalOcean(FakeService):
     def _needs(self, request: Request, *scopes: str) -> Response | None:
         return None if all(self._has(request, scope) for scope in scopes) else problem(403)
 
-    def _has(self, request: Request, scope: str) -> bool:
+    def _has(self, request: Request, scope: str | None) -> bool:
         scopes = self.tokens[_token(request)]
-        return scopes is None or scope in scopes
+        return scopes is None or scope is None or scope in scopes
 
     def _listing(self, request: Request, name: str, rows: Iterable[Any], scope: str) -> Response:
         if refusal := self._needs(request, scope):
@@ -255,12 +263,7 @@ class FakeDigitalOcean(FakeService):
 
     def _seen_by(self, request: Request, droplet: dict[str, Any]) -> dict[str, Any]:
         """Return a droplet as this token may see it."""
-        hidden = {"image": "image:read", "volume_ids": "block_storage:read", "tags": "tag:read", "vpc_uuid": "vpc:read"}
-        return {
-            name: value
-            for name, value in droplet.items()
-            if name not in hidden or self._has(request, hidden[name])
-        }  # fmt: skip
+        return {name: value for name, value in droplet.items() if self._has(request, _HIDDEN.get(name))}
 
     def _begin(self, droplet: dict[str, Any], kind: str, **effect: Any) -> dict[str, Any]:
         action = {
@@ -295,10 +298,8 @@ class FakeDigitalOcean(FakeService):
     def get_account(self, request: Request) -> Response:
         if refusal := self._needs(request, "account:read"):
             return refusal
-        account = dict(self.account)
-        if not self._has(request, "droplet:read"):
-            del account["droplet_limit"]
-        return json_response({"account": account})
+        shown = {name: value for name, value in self.account.items() if self._has(request, _HIDDEN.get(name))}
+        return json_response({"account": shown})
 
     @route("GET", "/v2/account/keys")
     def list_keys(self, request: Request) -> Response:

@@ -1,6 +1,6 @@
 """A stand-in of Linode's API that keeps state: Linodes, their jobs, tokens with scopes, rate limits.
 
-It answers as Linode's OpenAPI document says; `violations` lists where it, or its client, did not.
+It answers as Linode's OpenAPI document says, which it and its client are held to: see `fakes.described`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from fakes.described import DescribedService
 from fakes.linode_catalog import IMAGES, REGIONS, TYPES, VLANS, VPCS
-from fakes.openapi import OpenApi
+from fakes.linode_document import CORRECTIONS
+from fakes.openapi import Granted
 
-from mistcore.testing.server import FakeService, Request, Response, json_response, route
+from mistcore.testing.server import Request, Response, json_response, route
 
 TOKEN = "a5" * 32
 _LABEL = re.compile(r"(?=.{3,64}\Z)[a-zA-Z]((?!--|__|\.\.)[a-zA-Z0-9-_.])+\Z")
@@ -29,11 +31,6 @@ _PROBLEMS = {
     429: "Too many requests",
     500: "Internal Server Error",
 }
-#: Where the document cannot be kept to. It calls times date-time, which have a zone, and gives examples without; and it
-#: composes the body of a new Linode, and a page of VPCs, of two parts each of which forbids what only the other has.
-_CONTRADICTION = re.compile(
-    r"is not a 'date-time'|(POST /v4/linode/instances|GET /v4/vpcs): value: Additional properties are not allowed"
-)
 #: What each job does: the state while it is under way, and the one it ends in.
 _JOBS = {
     "boot": ("booting", "running"),
@@ -53,7 +50,7 @@ def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-class FakeLinode(FakeService):
+class FakeLinode(DescribedService):
     """Linode for one account.
 
     Attributes:
@@ -63,13 +60,14 @@ class FakeLinode(FakeService):
         failing: the jobs that end where they began.
         quota: how many more requests are let through before 429; None is no limit.
         limit: how many Linodes the account may have.
-        violations: where a request or an answer was not as the OpenAPI document says.
 
     """
 
-    def __init__(self, *, spec: OpenApi | None = None, job_seconds: float = 0.0, **options: Any) -> None:
+    DOCUMENT = "linode/spec/openapi.yaml"
+    CORRECTIONS = CORRECTIONS
+
+    def __init__(self, *, job_seconds: float = 0.0, **options: Any) -> None:
         super().__init__(**options)
-        self.spec = spec
         self.tokens: dict[str, str] = {TOKEN: "*"}
         self.instances: dict[int, dict[str, Any]] = {}
         self.keys: dict[int, dict[str, Any]] = {}
@@ -79,7 +77,6 @@ class FakeLinode(FakeService):
         self.quota: int | None = None
         self.retry_after: int | None = 29
         self.limit = 10_000
-        self.violations: list[str] = []
         self.profile: dict[str, Any] = {
             "uid": 1234,
             "username": "exampleUser",
@@ -103,19 +100,17 @@ class FakeLinode(FakeService):
 
     # -- what every request goes through ------------------------------------------------------------------------------
 
-    def handle(self, request: Request) -> Response:
-        response = super().handle(request)
+    def dress(self, request: Request, response: Response) -> None:
         scopes = self.tokens.get(_token(request))
         response.headers.setdefault("X-RateLimit-Limit", "800")
         response.headers.setdefault("X-RateLimit-Remaining", str(800 if self.quota is None else max(self.quota, 0)))
         response.headers.setdefault("X-RateLimit-Reset", str(int(time.time()) + 3))
         if scopes is not None:
             response.headers.setdefault("X-OAuth-Scopes", scopes)
-        if self.spec is not None:
-            found = [one for one in self.spec.problems(request, response) if not _CONTRADICTION.search(one)]
-            with self.lock:
-                self.violations += found
-        return response
+
+    def granted(self, request: Request) -> Granted | None:
+        scopes = self.tokens.get(_token(request), "*").replace(",", " ").split()
+        return None if "*" in scopes else lambda scope: _covers(scopes, scope)
 
     def authorize(self, request: Request) -> Response | None:
         public = request.path in {"/v4/linode/types", "/v4/regions"}
@@ -136,10 +131,9 @@ class FakeLinode(FakeService):
         return problem(404)
 
     def _needs(self, request: Request, scope: str) -> Response | None:
-        """Return the refusal of a token without this scope; one that may write may read, too."""
-        name, _, access = scope.partition(":")
-        held = self.tokens[_token(request)].replace(",", " ").split()
-        if {"*", scope, f"{name}:*"} & set(held) or (access == "read_only" and f"{name}:read_write" in held):
+        """Return the refusal of a token without this scope."""
+        granted = self.granted(request)
+        if granted is None or granted(scope):
             return None
         refusal = problem(401, "Your OAuth token is not authorized to use this endpoint.")
         refusal.headers["X-Accepted-OAuth-Scopes"] = scope
@@ -383,6 +377,12 @@ class FakeLinode(FakeService):
 def _token(request: Request) -> str:
     scheme, _, token = (request.headers.get("Authorization") or "").partition(" ")
     return token if scheme.lower() == "bearer" else ""
+
+
+def _covers(held: list[str], scope: str) -> bool:
+    """Tell whether scopes contain one; what may write may read, too."""
+    name, _, access = scope.partition(":")
+    return bool({scope, f"{name}:*"} & set(held)) or (access == "read_only" and f"{name}:read_write" in held)
 
 
 def _public(record: dict[str, Any]) -> dict[str, Any]:

@@ -9,14 +9,20 @@ import functools
 import json
 import os
 import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import yaml
-from openapi_schema_validator import OAS30Validator, oas30_format_checker
+from fakes.openapi_schema import ANSWER, BODY, CHOICE, PARAMETER, given_to, mismatch, read_as, unknown_properties
 
 from mistcore.testing.server import Request, Response
+
+#: Tells whether the token of a request has a scope.
+Granted = Callable[[str], bool]
+#: Changes a document, when it is loaded, where it contradicts itself; raises LookupError where it does so no more.
+Correction = Callable[[Any], None]
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -34,75 +40,136 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"(?:true|fal
 class OpenApi:
     """An OpenAPI 3.0 document, in one file or spread over many."""
 
-    def __init__(self, root: Path, *, prefix: str = "") -> None:
-        self._prefix = prefix
+    def __init__(self, root: Path, *, corrections: tuple[Correction, ...] = ()) -> None:
         self._files: dict[Path, Any] = {}
         self._resolved: dict[tuple[Path, str], Any] = {}
         self._root = root.resolve()
+        whole = self._load(self._root)
+        for correct in corrections:
+            correct(whole)
         self._paths = [
-            (re.compile(re.sub(r"\\\{[^/]+?\\\}", "[^/]+", re.escape(template)) + r"\Z"), template)
-            for template in sorted(self._load(self._root)["paths"], key=lambda path: path.count("{"))
+            (re.compile(re.sub(r"\\\{([^/]+?)\\\}", r"(?P<\1>[^/]+)", re.escape(template)) + r"\Z"), template)
+            for template in sorted(whole["paths"], key=lambda path: path.count("{"))
         ]
-        self.covered: set[str] = set()
 
-    def problems(self, request: Request, response: Response) -> list[str]:
-        """Return in what ways a request or its answer is not as the document says."""
-        found = self._operation(request.method, request.path)
+    def problems(self, request: Request, response: Response, granted: Granted | None = None) -> list[str]:
+        """Return in what ways a request or its answer is not as the document says.
+
+        Args:
+            request: what was asked. response: what was answered, whatever its status.
+            granted: tells which scopes the request's token has; without it no scope is looked at.
+
+        """
         where = f"{request.method} {request.path}"
+        return [
+            f"{where}: {problem}"
+            for problem in (*self.request_problems(request), *self.answer_problems(request, response, granted))
+        ]
+
+    def request_problems(self, request: Request) -> list[str]:
+        """Return in what ways a request is not as the document says: path, query, headers, token, body."""
+        found = self._operation(request.method, request.path)
         if found is None:
-            return [f"{where}: the document has no such operation"]
-        operation, template = found
-        self.covered.add(f"{request.method} {template}")
-        problems = [] if response.status >= 400 else self._request_problems(operation, template, request)
-        return [f"{where}: {problem}" for problem in problems + self._answer_problems(operation, response)]
+            return ["the document has no such operation"]
+        operation, in_path = found
+        return [
+            *self._parameter_problems(operation, in_path, request),
+            *self._security_problems(operation, request),
+            *_body_problems(operation, request),
+        ]
 
-    def _request_problems(self, operation: Any, template: str, request: Request) -> list[str]:
-        problems = []
-        declared = {(p["in"], p["name"]): p for p in operation["parameters"]}
-        for name, value in request.query.items():
-            if ("query", name) not in declared:
-                problems.append(f"the parameter {name!r} is not known")
-            else:
-                problems += _mismatch(
-                    _read_as(declared["query", name]["schema"], value), declared["query", name]["schema"]
-                )
-        pattern = re.sub(r"\{([^/]+?)\}", r"(?P<\1>[^/]+)", template)
-        match = re.fullmatch(pattern, request.path.removeprefix(self._prefix))
-        for name, value in (match.groupdict() if match else {}).items():
-            schema = declared["path", name]["schema"] if ("path", name) in declared else {}
-            problems += _mismatch(_read_as(schema, unquote(value)), schema)
-        body = request.json()
-        declared_body = operation.get("requestBody")
-        if body is None:
-            return problems + (["the body is missing"] if (declared_body or {}).get("required") else [])
-        if declared_body is None:
-            return [*problems, "there is a body where none belongs"]
-        schema = declared_body["content"]["application/json"]["schema"]
-        unknown = set(body) - _properties(schema)
-        return problems + [f"the property {name!r} is not known" for name in sorted(unknown)] + _mismatch(body, schema)
-
-    def _answer_problems(self, operation: Any, response: Response) -> list[str]:
-        responses = {str(status): answer for status, answer in operation["responses"].items()}
-        answer = responses.get(str(response.status)) or responses.get("default")
+    def answer_problems(self, request: Request, response: Response, granted: Granted | None = None) -> list[str]:
+        """Return in what ways an answer is not one that the document has for the request."""
+        found = self._operation(request.method, request.path)
+        if found is None:
+            return []
+        operation, _ = found
+        named = f"the answer {response.status}"
+        answer = _answer(operation, response.status)
         if answer is None:
             return [f"the status {response.status} is not among its answers"]
+        problems = [f"{named}: {problem}" for problem in _header_problems(answer, response.headers)]
+        if granted is not None and response.status < 400:
+            problems += [
+                f"{named} was given to a token without the scope {scope}"
+                for scope in sorted(self._scopes(operation))
+                if not granted(scope)
+            ]
         content = answer.get("content") or {}
         if not response.body:
-            return [f"the answer {response.status} has no body"] if content else []
-        if "application/json" not in content:
-            return [f"the answer {response.status} has a body"]
-        return _mismatch(json.loads(response.body), content["application/json"].get("schema") or {})
+            return problems + ([f"{named} has no body"] if content else [])
+        kind = _media_type(response.headers)
+        if kind not in content:
+            return [*problems, f"{named} has a body of the type {kind or 'that it does not tell'}"]
+        try:
+            value = json.loads(response.body)
+        except ValueError:
+            return [*problems, f"{named} is not JSON"]
+        schema, validator = content[kind].get("schema") or {}, ANSWER if granted is None else given_to(granted)
+        return problems + [f"{named}: {problem}" for problem in mismatch(value, schema, validator)]
+
+    # -- requests -----------------------------------------------------------------------------------------------------
+
+    def _parameter_problems(self, operation: Any, in_path: Mapping[str, str], request: Request) -> Iterator[str]:
+        declared = {(entry["in"], entry["name"]): entry for entry in operation["parameters"]}
+        query = {name: request.query_lists.get(name) or [value] for name, value in request.query.items()}
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        for name in query:
+            if ("query", name) not in declared:
+                yield f"the parameter {name!r} is not known"
+        known = {name.lower() for place, name in declared if place == "header"}
+        for name in headers:
+            if name.startswith("x-") and name not in known:
+                yield f"the header {name!r} is not known"
+        for (place, name), parameter in declared.items():
+            if place == "query":
+                values = query.get(name, [])
+            elif place == "path":
+                values = [unquote(in_path[name])] if name in in_path else []
+            else:
+                values = [headers[name.lower()]] if name.lower() in headers else []
+            if values:
+                for problem in _value_problems(parameter, values):
+                    yield f"the parameter {name!r}: {problem}"
+            elif parameter.get("required"):
+                yield f"the parameter {name!r} is missing"
+
+    def _security_problems(self, operation: Any, request: Request) -> list[str]:
+        alternatives = self._alternatives(operation)
+        schemes = (self._load(self._root).get("components") or {}).get("securitySchemes") or {}
+        if not alternatives or {} in alternatives:
+            return []
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        for name in {name for alternative in alternatives for name in alternative}:
+            scheme = schemes[name]
+            bearer = scheme["type"] == "oauth2" or (scheme["type"], scheme.get("scheme", "").lower()) == (
+                "http",
+                "bearer",
+            )
+            if bearer and re.fullmatch(r"(?i:bearer) [\w.~+/=-]+", headers.get("authorization", "")):
+                return []
+        return ["there is no token, or not in the way that the document says"]
+
+    def _alternatives(self, operation: Any) -> list[dict[str, list[str]]]:
+        found: list[dict[str, list[str]]] = operation.get("security", self._load(self._root).get("security")) or []
+        return found
+
+    def _scopes(self, operation: Any) -> set[str]:
+        alternatives = self._alternatives(operation)
+        return {scope for alternative in alternatives for scopes in alternative.values() for scope in scopes}
+
+    # -- the document -------------------------------------------------------------------------------------------------
 
     @functools.cache  # noqa: B019 - one document lives as long as the tests do
-    def _operation(self, method: str, path: str) -> tuple[Any, str] | None:
-        path = path.removeprefix(self._prefix)
+    def _operation(self, method: str, path: str) -> tuple[Any, dict[str, str]] | None:
         for pattern, template in self._paths:
             item = self._load(self._root)["paths"][template]
-            if pattern.match(path) and method.lower() in item:
+            match = pattern.match(path)
+            if match and method.lower() in item:
                 shared = self._resolve(item.get("parameters") or [], self._root)
                 operation = dict(self._resolve(item[method.lower()], self._root))
                 operation["parameters"] = [*shared, *operation.get("parameters", ())]
-                return operation, template
+                return operation, match.groupdict()
         return None
 
     def _load(self, path: Path) -> Any:
@@ -119,7 +186,12 @@ class OpenApi:
             return node
         if isinstance(node.get("$ref"), str):
             return self._refer(node["$ref"], base)
-        return {key: self._resolve(value, base) for key, value in node.items() if not _is_hint(key, value)}
+        resolved = {key: self._resolve(value, base) for key, value in node.items() if not _is_hint(key, value)}
+        hint = node.get("discriminator")
+        if isinstance(hint, dict) and isinstance(hint.get("mapping"), dict):
+            choices = {value: self._refer(reference, base) for value, reference in hint["mapping"].items()}
+            resolved[CHOICE] = {"by": hint["propertyName"], "among": choices}
+        return resolved
 
     def _refer(self, reference: str, base: Path) -> Any:
         file, _, pointer = reference.partition("#")
@@ -140,38 +212,66 @@ class OpenApi:
 
 
 @functools.cache
-def document(name: str) -> OpenApi | None:
-    """Return a vendor's document by its path below the folder MISTCORE_API_SPECS; None where there is none."""
-    path = Path(os.environ.get("MISTCORE_API_SPECS") or "/nonexistent") / name
-    return OpenApi(path) if path.is_file() else None
+def document(name: str, corrections: tuple[Correction, ...] = ()) -> OpenApi | None:
+    """Return a vendor's document by its path below the folder MISTCORE_API_SPECS; None where that names none."""
+    folder = os.environ.get("MISTCORE_API_SPECS")
+    return OpenApi(Path(folder) / name, corrections=corrections) if folder else None
 
 
 def _is_hint(key: Any, value: Any) -> bool:
-    """Tell whether an entry only helps programs that read the document; a discriminator refers to what anyOf lists."""
+    """Tell whether an entry only helps programs that read the document, or is read elsewhere."""
     return str(key).startswith("x-") or (key == "discriminator" and isinstance(value, dict) and "propertyName" in value)
 
 
-def _mismatch(value: Any, schema: Any) -> list[str]:
-    checker = OAS30Validator(schema, format_checker=oas30_format_checker)
+def _value_problems(parameter: Any, values: list[str]) -> list[str]:
+    schema = parameter.get("schema") or {}
+    if schema.get("type") == "array":
+        if parameter["in"] == "path" or not parameter.get("explode", parameter["in"] == "query"):
+            values = [part for value in values for part in value.split(",")]
+        return mismatch([read_as(schema.get("items") or {}, value) for value in values], schema, PARAMETER)
+    if len(values) > 1:
+        return ["it is given more than once"]
+    return mismatch(read_as(schema, values[0]), schema, PARAMETER)
+
+
+def _body_problems(operation: Any, request: Request) -> list[str]:
+    declared = operation.get("requestBody")
+    if not request.body:
+        return ["the body is missing"] if (declared or {}).get("required") else []
+    if declared is None:
+        return ["there is a body where none belongs"]
+    kind = _media_type(request.headers)
+    if kind not in declared["content"]:
+        return [f"the body is of the type {kind or 'that it does not tell'}"]
+    try:
+        body = request.json()
+    except ValueError:
+        return ["the body is not JSON"]
+    schema = declared["content"][kind].get("schema") or {}
     return [
-        f"{'.'.join(map(str, error.absolute_path)) or 'value'}: {error.message[:300]}"
-        for error in checker.iter_errors(value)
+        *(f"the property {name!r} is not known" for name in unknown_properties(body, schema)),
+        *mismatch(body, schema, BODY),
     ]
 
 
-def _read_as(schema: Any, value: str) -> Any:
-    """Return a parameter's text as the type that its schema speaks of."""
-    kinds = {schema.get("type"), *(one.get("type") for key in ("anyOf", "oneOf") for one in schema.get(key, ()))}
-    if "integer" in kinds and re.fullmatch(r"-?\d+", value):
-        return int(value)
-    if "boolean" in kinds and value in {"true", "false"}:
-        return value == "true"
-    return value
+def _answer(operation: Any, status: int) -> Any:
+    answers = {str(known): answer for known, answer in operation["responses"].items()}
+    return answers.get(str(status)) or answers.get(f"{status // 100}XX") or answers.get("default")
 
 
-def _properties(schema: Any) -> set[str]:
-    found = set(schema.get("properties") or ())
-    for key in ("allOf", "anyOf", "oneOf"):
-        for part in schema.get(key) or ():
-            found |= _properties(part)
-    return found
+def _header_problems(answer: Any, headers: Mapping[str, str]) -> Iterator[str]:
+    given = {name.lower(): value for name, value in headers.items()}
+    for name, header in (answer.get("headers") or {}).items():
+        if name.lower() in given:
+            schema = header.get("schema") or {}
+            for problem in mismatch(read_as(schema, given[name.lower()]), schema, PARAMETER):
+                yield f"the header {name!r}: {problem}"
+        elif header.get("required"):
+            yield f"the header {name!r} is missing"
+
+
+def _media_type(headers: Mapping[str, str]) -> str:
+    for name, value in headers.items():
+        if name.lower() == "content-type":
+            return value.partition(";")[0].strip().lower()
+    return ""

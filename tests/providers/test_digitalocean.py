@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 import trustme
+from fakes.described import DescribedService, Foreign
 from fakes.digitalocean import IMAGES, TOKEN, FakeDigitalOcean, problem
-from fakes.openapi import document
 
 from mistcore import (
     AuthenticationFailed,
@@ -30,7 +30,7 @@ from mistcore import (
     Unreachable,
 )
 from mistcore.deadline import deadline
-from mistcore.testing.server import FakeService, Request, Response, json_response, route
+from mistcore.testing.server import Request, Response, route
 from mistcore_providers.digitalocean import DigitalOcean
 
 PUBLIC_KEY = "ssh-ed25519 " + base64.b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0 " + bytes(range(32))).decode() + " me@desk"
@@ -51,10 +51,8 @@ def service(ca: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     ca.cert_pem.write_to_path(str(bundle))
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
         monkeypatch.setenv(name, str(bundle))
-    spec = document("digitalocean/spec/DigitalOcean-public.v2.yaml")
-    with FakeDigitalOcean(spec=spec, tls=context) as fake:
+    with FakeDigitalOcean(tls=context) as fake:
         yield fake
-        assert fake.violations == []
 
 
 @pytest.fixture
@@ -96,22 +94,7 @@ def test_digitaloceans_own_sdk_leads_the_same_life_of_a_machine(service: FakeDig
     assert client.droplets.list()["meta"]["total"] == 0
     with pytest.raises(Exception, match="Unable to authenticate"):
         pydo.Client("wrong", endpoint=service.url).account.get()
-
-
-def test_the_document_is_really_held_against_what_is_said(api_specs: Path) -> None:
-    spec = document("digitalocean/spec/DigitalOcean-public.v2.yaml")
-    assert spec is not None
-
-    def said(body: Any, query: dict[str, str] | None = None, answer: Any = None, status: int = 201) -> list[str]:
-        request = Request("POST", "/v2/droplets/7/actions", query or {}, {}, {}, json.dumps(body).encode())
-        return spec.problems(request, json_response(answer or {"action": {"id": 1}}, status=status))
-
-    assert said({"type": "reboot"}) == []
-    assert "'dance'" in said({"type": "dance"})[0]
-    assert "'colour' is not known" in said({"type": "reboot", "colour": "red"})[0]
-    assert "'page' is not known" in said({"type": "reboot"}, {"page": "1"})[0]
-    assert "is not of type 'integer'" in said({"type": "reboot"}, answer={"action": {"id": "x"}})[0]
-    assert "no such operation" in spec.problems(Request("PUT", "/v2/droplets", {}, {}, {}, b""), Response(200))[0]
+    service.departs("the header 'x-ms-client-request-id' is not known")  # of the library that pydo is made with
 
 
 # -- the life of a machine --------------------------------------------------------------------------------------------
@@ -400,7 +383,6 @@ def test_rate_limits(service: FakeDigitalOcean, digitalocean: DigitalOcean) -> N
 
 
 def test_every_page_and_the_gpus_are_listed(service: FakeDigitalOcean, digitalocean: DigitalOcean) -> None:
-    service.spec = None  # 1,003 droplets take the validator a minute
     for number in range(1003):
         service.add_droplet(f"web-{number}")
     service.add_droplet("gpu", size_slug="gpu-h100x1-80gb")
@@ -411,10 +393,13 @@ def test_every_page_and_the_gpus_are_listed(service: FakeDigitalOcean, digitaloc
 
 
 def test_an_emulator_that_ignores_the_type_lists_nothing_twice(ca: trustme.CA) -> None:
-    class Old(FakeService):
+    class Old(DescribedService):
+        DOCUMENT = FakeDigitalOcean.DOCUMENT
+
         @route("GET", "/v2/droplets")
         def droplets(self, request: Request) -> Response:
-            return json_response({"droplets": [{"id": 7, "name": "a"}], "meta": {"total": 1}})
+            body = b'{"droplets": [{"id": 7, "name": "a"}], "meta": {"total": 1}}'
+            return Foreign(200, body, {"Content-Type": "application/json"})
 
     with Old() as old:
         assert [machine.id for machine in DigitalOcean(token="x", endpoint=old.url).list_machines()] == ["7"]
@@ -456,13 +441,13 @@ def test_all_addresses_and_all_facts(service: FakeDigitalOcean, digitalocean: Di
     [("new", "pending"), ("active", "running"), ("off", "stopped"), ("archive", "terminated"), ("odd", "unknown")],
 )
 def test_states(service: FakeDigitalOcean, digitalocean: DigitalOcean, status: str, state: str) -> None:
-    service.spec = service.spec if status != "odd" else None
+    if status == "odd":
+        service.departs(r"droplets\.0\.status: 'odd' is not one of")
     service.add_droplet(status=status)
     assert [str(machine.state) for machine in digitalocean.list_machines()] == [state]
 
 
 def test_odd_rows_break_no_listing(service: FakeDigitalOcean, digitalocean: DigitalOcean) -> None:
-    service.spec = None
     service.add_droplet("good")
     odd: dict[str, Any] = {
         "networks": "none", "image": "gone", "region": 7, "tags": 5, "created_at": "soon", "status": None,
@@ -472,6 +457,8 @@ def test_odd_rows_break_no_listing(service: FakeDigitalOcean, digitalocean: Digi
         service.add_droplet(field)[field] = value
     for field in ("networks", "image", "region", "tags", "created_at", "size_slug", "size"):
         service.add_droplet(f"no {field}")[field] = None
+    fields = "networks|image|region|tags|created_at|status|size_slug|size"
+    service.departs(rf"GET /v2/droplets: the answer 200: droplets\.\d+\.({fields}): ")
     machines = list(digitalocean.list_machines())
     assert len(machines) == 15
     assert {machine.name for machine in machines if machine.extra.get("unreadable")} == {
@@ -502,8 +489,10 @@ def test_what_a_droplet_can_be_made_of(digitalocean: DigitalOcean) -> None:
 # -- what others recorded ---------------------------------------------------------------------------------------------
 
 
-class Recorded(FakeService):
-    """Answers from a folder of recorded responses."""
+class Recorded(DescribedService):
+    """Answers from a folder of recorded responses, of other years than the document: only requests are held."""
+
+    DOCUMENT = FakeDigitalOcean.DOCUMENT
 
     def __init__(self, folder: Path, pages: dict[str, str]) -> None:
         super().__init__()
@@ -512,8 +501,10 @@ class Recorded(FakeService):
     def not_found(self, request: Request) -> Response:
         name = self.pages.get(request.path)
         if name is None or request.query.get("type") == "gpus" or request.query.get("private"):
-            return json_response({"droplets": [], "images": [], "meta": {"total": 0}})
-        return Response(200, (self.folder / f"{name}.json").read_bytes(), {"Content-Type": "application/json"})
+            body = b'{"droplets": [], "images": [], "meta": {"total": 0}}'
+        else:
+            body = (self.folder / f"{name}.json").read_bytes()
+        return Foreign(200, body, {"Content-Type": "application/json"})
 
 
 def test_recorded_responses_read_right(api_specs: Path) -> None:
