@@ -6,13 +6,14 @@ Facts: "Track asynchronous Azure operations" and "Throttling Resource Manager re
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from mistcore import MistError, ProviderError, Unreachable
+from mistcore import MistError, PermissionDenied, ProviderError, Rejected, Unreachable
 from mistcore.deadline import sleep
 from mistcore.http import Answer, RestSession
+from mistcore.parallel import in_parallel
 from mistcore_providers._azure_errors import operation_error
 
 COMPUTE = "2024-07-01"
@@ -56,6 +57,40 @@ class Arm:
         """Yield the rows of a listing, page by page to the end."""
         query = {"api-version": version, **params}
         yield from self._session.follow(path, items="value", next=self._next, params=query)
+
+    def listed(self, kind: str, version: str, **params: Any) -> list[Any]:
+        """Return every resource of a kind that the subscription has ("Microsoft.Compute/virtualMachines")."""
+        return list(self.rows(f"{self.root}/providers/{kind}", version, **params))
+
+    def listed_if_allowed(self, kind: str, version: str) -> list[Any]:
+        """Return the resources, or none where the application may see machines but not this: `check` warns of it."""
+        try:
+            return self.listed(kind, version)
+        except PermissionDenied:
+            return []
+
+    def permissions(self) -> list[Any]:
+        """Return the roles that whoever asks has on the subscription, as far as that is told."""
+        try:
+            return self.listed("Microsoft.Authorization/permissions", PERMISSIONS)
+        except PermissionDenied:
+            return []
+        except ProviderError as error:
+            if error.reason == "not_found":
+                return []
+            raise
+
+    def found(self, ids: Iterable[str]) -> list[Any]:
+        """Return the network resources with these IDs, without those that are not there or may not be seen."""
+
+        def find(path: str) -> Any:
+            try:
+                return self.find(path, NETWORK)
+            except (PermissionDenied, Rejected):
+                return None
+
+        known = [path for path in ids if path.lower().startswith("/subscriptions/")]
+        return [row for row in in_parallel(find, known) if row is not None]
 
     def put(self, path: str, version: str, body: Any, *, what: str) -> None:
         """Make or change a resource, and wait until that is done."""

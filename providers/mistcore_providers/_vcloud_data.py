@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mistcore import Image, Location, Machine, MachineState, Network, ProviderError, Size
 from mistcore.addresses import split_addresses
-from mistcore_providers._rest import parse_time
+from mistcore_providers._rest import log, parse_time
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -23,6 +23,7 @@ __all__ = [
     "flag",
     "href_id",
     "image_of",
+    "listed_machine",
     "location_of",
     "machine_of",
     "network_of",
@@ -205,6 +206,17 @@ def machine_of(record: Mapping[str, Any], addresses: Iterable[Any] = ()) -> Mach
         created_at=parse_time(record.get("dateCreated")),
         extra=extra,
     )
+
+
+def listed_machine(record: Mapping[str, Any]) -> Machine | None:
+    """Return the machine of a record; one that cannot be read is left as id and name, or out when it has no id."""
+    try:
+        machine = machine_of(record)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        log.warning("a machine's record cannot be read: %s", type(error).__name__)
+        vm_id = href_id(record.get("href")) if isinstance(record, Mapping) else ""
+        machine = Machine(id=vm_id, name=record.get("name") if vm_id else "", extra={"unreadable": True})
+    return machine if machine.id else None
 
 
 def record_of(vm: Mapping[str, Any]) -> dict[str, Any]:

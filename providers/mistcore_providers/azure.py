@@ -18,10 +18,8 @@ from mistcore import (
     Machine,
     MistError,
     Network,
-    PermissionDenied,
     Provider,
     ProviderError,
-    Rejected,
     ServiceRetired,
     Size,
     credential,
@@ -29,7 +27,7 @@ from mistcore import (
 )
 from mistcore.http import RestSession
 from mistcore.parallel import in_parallel
-from mistcore_providers._azure_arm import COMPUTE, NETWORK, PERMISSIONS, SKUS, SUBSCRIPTIONS, Arm
+from mistcore_providers._azure_arm import COMPUTE, NETWORK, SKUS, SUBSCRIPTIONS, Arm
 from mistcore_providers._azure_auth import AzureTokens, Login, read_certificate
 from mistcore_providers._azure_cloud import CLOUDS, guid, https, location_name, tenant
 from mistcore_providers._azure_create import Plan, create, destroy_storage
@@ -132,7 +130,7 @@ class Azure(Provider):
         """
         arm = self._arm()
         subscription, permissions = in_parallel(
-            lambda call: call(), (partial(arm.get, arm.root, SUBSCRIPTIONS), partial(self._permissions, arm))
+            lambda call: call(), (partial(arm.get, arm.root, SUBSCRIPTIONS), arm.permissions)
         )
         subscription = subscription if isinstance(subscription, Mapping) else {}
         state = str(subscription.get("state") or "")
@@ -152,13 +150,14 @@ class Azure(Provider):
 
     def list_machines(self) -> Iterable[Machine]:
         """Return every machine, from four paged listings side by side; never a request for each machine."""
+        arm = self._arm()
         statuses, interfaces, addresses, machines = in_parallel(
             lambda call: call(),
             (
-                partial(self._rows, "Microsoft.Compute/virtualMachines", COMPUTE, statusOnly="true"),
-                partial(self._optional_rows, "Microsoft.Network/networkInterfaces", NETWORK),
-                partial(self._optional_rows, "Microsoft.Network/publicIPAddresses", NETWORK),
-                partial(self._rows, "Microsoft.Compute/virtualMachines", COMPUTE),
+                partial(arm.listed, "Microsoft.Compute/virtualMachines", COMPUTE, statusOnly="true"),
+                partial(arm.listed_if_allowed, "Microsoft.Network/networkInterfaces", NETWORK),
+                partial(arm.listed_if_allowed, "Microsoft.Network/publicIPAddresses", NETWORK),
+                partial(arm.listed, "Microsoft.Compute/virtualMachines", COMPUTE),
             ),
         )
         join = Join(statuses, interfaces, addresses)
@@ -168,8 +167,8 @@ class Azure(Provider):
         """Return one machine, with its run-time status and addresses."""
         arm = self._arm()
         raw = self._get_raw(machine_id)
-        interfaces = self._found(arm, interface_ids(raw.get("properties") or {}))
-        addresses = self._found(arm, (found for row in interfaces for found in address_ids(row)))
+        interfaces = arm.found(interface_ids(raw.get("properties") or {}))
+        addresses = arm.found(found for row in interfaces for found in address_ids(row))
         machine = Join((), interfaces, addresses).machine(raw, machine_id=machine_id)
         if machine is None:
             raise ProviderError("Azure describes the machine without an ID", reason="garbled")
@@ -281,7 +280,7 @@ class Azure(Provider):
         if place and not place.isalnum():
             raise InvalidFields({"location": f"{location!r} is no location of Azure"})
         query = {"$filter": f"location eq '{place}'"} if place else {}
-        return sizes(self._rows("Microsoft.Compute/skus", SKUS, **query))
+        return sizes(self._arm().listed("Microsoft.Compute/skus", SKUS, **query))
 
     def list_images(self, search: str = "", *, location: str = "") -> Iterable[Image]:
         """Return the usual images, and the subscription's own.
@@ -301,7 +300,7 @@ class Azure(Provider):
 
     def list_networks(self) -> Iterable[Network]:
         """Return the virtual networks, with their subnets in `extra`."""
-        return networks(self._rows("Microsoft.Network/virtualNetworks", NETWORK))
+        return networks(self._arm().listed("Microsoft.Network/virtualNetworks", NETWORK))
 
     def close(self) -> None:
         """Close the connections and forget the token."""
@@ -343,27 +342,6 @@ class Azure(Provider):
     def _session(self, address: str, **options: Any) -> RestSession:
         return RestSession(address, timeout=lambda: self.timeout, verify=self.verify, ca_cert=self.ca_cert, **options)
 
-    def _rows(self, kind: str, version: str, **query: str) -> list[Any]:
-        arm = self._arm()
-        return list(arm.rows(f"{arm.root}/providers/{kind}", version, **query))
-
-    def _optional_rows(self, kind: str, version: str) -> list[Any]:
-        """Return the rows, or none where the application may see machines but not this: `check` warns of it."""
-        try:
-            return self._rows(kind, version)
-        except PermissionDenied:
-            return []
-
-    def _permissions(self, arm: Arm) -> list[Any]:
-        try:
-            return list(arm.rows(f"{arm.root}/providers/Microsoft.Authorization/permissions", PERMISSIONS))
-        except PermissionDenied:
-            return []
-        except ProviderError as error:
-            if error.reason == "not_found":
-                return []
-            raise
-
     def _warnings(self, state: str, permissions: list[Any]) -> Iterator[str]:
         if self.endpoint.startswith("http://"):
             yield "Plain HTTP: whoever is on the way can read the token."
@@ -398,13 +376,3 @@ class Azure(Provider):
             if error.reason == "not_found":
                 raise self.machine_not_found(machine_id) from error
             raise
-
-    def _found(self, arm: Arm, ids: Iterable[str]) -> list[Any]:
-        def find(path: str) -> Any:
-            try:
-                return arm.find(path, NETWORK)
-            except (PermissionDenied, Rejected):
-                return None
-
-        known = [path for path in ids if path.lower().startswith("/subscriptions/")]
-        return [row for row in in_parallel(find, known) if row is not None]

@@ -21,7 +21,6 @@ from mistcore import (
     MistError,
     Network,
     PartialResult,
-    PermissionDenied,
     Provider,
     ProviderError,
     Rejected,
@@ -45,29 +44,11 @@ from mistcore_providers._gce_offer import (
     sizes,
     subnetworks,
 )
+from mistcore_providers._gce_roles import allowed_operations, held_permissions, role_warnings
 
 _ENDPOINT = "https://compute.googleapis.com"
 _RESOURCE_MANAGER = "https://cloudresourcemanager.googleapis.com"
 _PROJECT = re.compile(r"(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]|[0-9]{4,20}")
-#: operation: the permissions that it needs, all of them
-_NEEDED = {
-    "check": ("compute.projects.get",),
-    "list_machines": ("compute.instances.list",),
-    "get_machine": ("compute.instances.get", "compute.instances.list"),
-    "start_machine": ("compute.instances.start",),
-    "stop_machine": ("compute.instances.stop",),
-    "reboot_machine": ("compute.instances.reset",),
-    "suspend_machine": ("compute.instances.suspend",),
-    "resume_machine": ("compute.instances.resume",),
-    "rename_machine": ("compute.instances.setName",),
-    "destroy_machine": ("compute.instances.delete",),
-    "create_machine": ("compute.instances.create", "compute.disks.create", "compute.subnetworks.use"),
-    "list_sizes": ("compute.machineTypes.list",),
-    "list_images": ("compute.images.list",),
-    "list_locations": ("compute.zones.list",),
-    "list_networks": ("compute.networks.list", "compute.subnetworks.list"),
-}
-_OWNER = "resourcemanager.projects.setIamPolicy"
 
 
 def _project_id(value: str) -> None:
@@ -133,7 +114,6 @@ class Gce(Provider):
         project, held = in_parallel(lambda call: call(), calls)
         project = project if isinstance(project, Mapping) else {}
         key = self._key()
-        allowed = None if held is None else {name for name, needed in _NEEDED.items() if held.issuperset(needed)}
         return Account(
             id=str(project.get("name") or self._project()),
             name=str(project.get("name") or self._project()),
@@ -142,7 +122,7 @@ class Gce(Provider):
                 "email": key.email if key else "",
                 "login": tokens.source,
             },
-            permissions=allowed,
+            permissions=None if held is None else allowed_operations(held),
             warnings=tuple(self._warnings(held)),
         )
 
@@ -399,26 +379,15 @@ class Gce(Provider):
         host = urlsplit(self.endpoint or _ENDPOINT).hostname or ""
         # A private installation is asked itself: no token of it goes to Google.
         address = _RESOURCE_MANAGER if host.endswith(".googleapis.com") else self.endpoint
-        wanted = sorted({one for needed in _NEEDED.values() for one in needed} | {_OWNER})
         session = self._session(address, auth=self._connections()[1].sign(), error=api_error)
-        path = f"/v1/projects/{segment(self._project())}:testIamPermissions"
         try:
-            answer = session.post(path, json={"permissions": wanted}, safe=True)
-        except PermissionDenied:
-            return None
-        except ProviderError as error:
-            if error.reason == "not_found":
-                return None
-            raise
+            return held_permissions(session, self._project())
         finally:
             session.close()
-        held = answer.get("permissions") if isinstance(answer, Mapping) else None
-        return {str(one) for one in held or ()}
 
     def _warnings(self, held: set[str] | None) -> Iterator[str]:
         if self.endpoint.startswith("http://"):
             yield "Plain HTTP: whoever is on the way can read the token."
         if not self.verify:
             yield "The certificates of Google are not verified."
-        if held and _OWNER in held:
-            yield "The role allows everything in the project, also to let others in; Compute Admin is enough."
+        yield from role_warnings(held)

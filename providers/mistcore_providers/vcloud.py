@@ -16,7 +16,6 @@ from mistcore import (
     Location,
     Machine,
     MachineState,
-    MistError,
     Network,
     NotSupported,
     PermissionDenied,
@@ -27,12 +26,12 @@ from mistcore import (
 )
 from mistcore.addresses import split_addresses
 from mistcore.parallel import in_parallel
-from mistcore_providers._rest import log
 from mistcore_providers._vcloud_actions import NewMachine, Vms
 from mistcore_providers._vcloud_data import (
     address_rows,
     href_id,
     image_of,
+    listed_machine,
     location_of,
     machine_of,
     network_of,
@@ -42,19 +41,10 @@ from mistcore_providers._vcloud_data import (
     size_of,
     state_of,
 )
+from mistcore_providers._vcloud_rights import allowed_operations
 from mistcore_providers._vcloud_session import Login, VcloudSession
 
 _PAGE = 128  # the most that the service gives at a time
-#: The operations that a right allows, by the name of the right; listing needs none but to see the machine.
-_RIGHTS = {
-    "vApp: Power Operations": ("start_machine", "stop_machine", "reboot_machine", "suspend_machine", "resume_machine"),
-    "vApp: Delete": ("destroy_machine",),
-    "vApp: Edit VM Properties": ("rename_machine",),
-    "vApp: Create / Reconfigure": ("create_machine",),
-}
-_READING = (
-    "check", "list_machines", "get_machine", "list_sizes", "list_images", "list_locations", "list_networks",
-)  # fmt: skip
 
 
 class Vcloud(Provider):
@@ -143,7 +133,7 @@ class Vcloud(Provider):
         """
         bare: list[Machine] = []
         regions: dict[str, str] | None = None
-        for machine in self._query("vm", _machine, filter="isVAppTemplate==false"):
+        for machine in self._query("vm", listed_machine, filter="isVAppTemplate==false"):
             if machine is None:
                 continue
             if machine.region and machine.region == machine.extra.get("vdc_id"):
@@ -352,20 +342,11 @@ class Vcloud(Provider):
 
     def _permissions(self, session: Mapping[str, Any]) -> Iterable[str] | None:
         """Return the operations that the user's roles allow, or None where the user may not read these."""
-        roles = [str(role.get("id")) for role in rows(session.get("roleRefs")) if isinstance(role, Mapping)]
-        if not roles:
-            return None
-        names: set[str] = set()
-        try:
-            for role in roles:
-                rights = self._cloud_api(f"cloudapi/1.0.0/roles/{role}/rights", dict, {})
-                names |= {str(right.get("name")) for right in rights}
-        except MistError as error:
-            if not isinstance(error, PermissionDenied):
-                log.debug("the rights of role cannot be read: %s", type(error).__name__)
-            return None
-        allowed = {operation for right, operations in _RIGHTS.items() if right in names for operation in operations}
-        return allowed | set(_READING)
+
+        def rights(role: str) -> Iterator[Any]:
+            return self._cloud_api(f"cloudapi/1.0.0/roles/{role}/rights", dict, {})
+
+        return allowed_operations(session, rights)
 
     def _vm_id(self, machine_id: str) -> str:
         vm_id = href_id(machine_id)
@@ -397,17 +378,6 @@ class Vcloud(Provider):
             return named[0]
         problem = f"{len(named)} have the name {wanted!r}: {', '.join(named)}" if named else f"there is no {wanted!r}"
         raise InvalidFields({field: problem}, provider=self.id)
-
-
-def _machine(record: Mapping[str, Any]) -> Machine | None:
-    """Return the machine of a record; one that cannot be read is left as id and name, or out when it has no id."""
-    try:
-        machine = machine_of(record)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        log.warning("a machine's record cannot be read: %s", type(error).__name__)
-        vm_id = href_id(record.get("href")) if isinstance(record, Mapping) else ""
-        machine = Machine(id=vm_id, name=record.get("name") if vm_id else "", extra={"unreadable": True})
-    return machine if machine.id else None
 
 
 def _with(machine: Machine, **changes: Any) -> Machine:
