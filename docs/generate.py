@@ -56,6 +56,10 @@ def page(name: str, cls: type[Provider]) -> str:
         rows = [(f"`{r.id}`", r.location, ", ".join(f"`{alias}`" for alias in r.aliases)) for r in cls.regions]
         lines += ["## Regions", "", *table(("region", "place", "also"), rows)]
     lines += ["## What it can do", "", *operations_of(cls)]
+    if cls.rights:
+        lines += ["## Credentials with the least rights", "", cls.rights, ""]
+    if cls.limits:
+        lines += ["## Known limits", "", *(f"- {limit}" for limit in cls.limits), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 

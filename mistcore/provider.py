@@ -69,18 +69,23 @@ class Provider(_Declared):
     network call last longer than `self.timeout`; yield plain `Machine` records; raise the errors of `mistcore.errors`.
     """
 
-    #: The id: the entry point's name. Filled in by the registry; until then made from the class's name.
     id: ClassVar[str] = ""
-    #: What a person calls this kind of place.
+    """The entry point's name. Filled in by the registry; until then made from the class's name."""
     title: ClassVar[str] = ""
-    #: The regions known in advance, in the order in which they are listed.
+    """What a person calls this kind of place."""
     regions: ClassVar[tuple[Region, ...]] = ()
-    #: Set for a service that has closed: when, and what to use instead.
+    """The regions known in advance, in the order in which they are listed."""
     retired: ClassVar[str] = ""
-    #: The extra of the distribution that brings the SDK, where it is not the provider's id.
+    """Set for a service that has closed: when, and what to use instead."""
     extra: ClassVar[str] = ""
-    #: Seconds that one network call may take at the most, unless a deadline is nearer.
+    """The extra of the distribution that brings the SDK, where it is not the provider's id."""
+    rights: ClassVar[str] = ""
+    """Where to get credentials that may do no more than is needed, to read and to act: paragraphs of Markdown, indented
+    as a docstring is."""
+    limits: ClassVar[tuple[str, ...]] = ()
+    """What people must know that it does not do, a sentence each."""
     default_timeout: ClassVar[float] = 30.0
+    """Seconds that one network call may take at the most, unless a deadline is nearer."""
 
     region: str = credential(_COMMON_REGION, default="", help="The part of the service that this account is used in.")
 
@@ -104,6 +109,8 @@ class Provider(_Declared):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         if "__attrs_attrs__" in cls.__dict__:
             raise TypeError(f"{cls.__name__} is made an attrs class by Provider; drop its own @attrs.define")
+        if isinstance(cls.__dict__.get("rights"), str):
+            cls.rights = inspect.cleandoc(cls.rights)
         cls.id = cls.__dict__.get("id") or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
         super().__init_subclass__(**kwargs)
         taken = _RESERVED & {field.name for field in cls._declared}
@@ -382,5 +389,9 @@ def contract_problems(cls: object) -> list[str]:
     ids = [name for region in cls.regions for name in {region.id, *region.aliases}]
     if len(ids) != len(set(ids)):
         problems.append("two of its regions share an id or alias")
+    if not isinstance(cls.rights, str):
+        problems.append("its rights are not a text")
+    if not isinstance(cls.limits, tuple) or not all(isinstance(limit, str) for limit in cls.limits):
+        problems.append("its limits are not a tuple of sentences")
     problems += [f"it does not define {name}()" for name in REQUIRED_OPERATIONS if not cls.supports(name)]
     return problems

@@ -37,6 +37,8 @@ ORDER = [
     "close",
     "translate_error",
 ]
+#: And of what a class says of itself, before its fields.
+DECLARED = ["id", "title", "regions", "retired", "extra", "rights", "limits"]
 SOURCES = [
     path
     for package in (mistcore, mistcore_providers)
@@ -50,16 +52,39 @@ def cls(request: pytest.FixtureRequest) -> type[Provider]:
     return Registry()[request.param]
 
 
+def body_of(cls: type[Provider]) -> list[ast.stmt]:
+    tree = ast.parse(Path(str(sys.modules[cls.__module__].__file__)).read_text(encoding="utf-8"))
+    return next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == cls.__name__)
+
+
 def test_members_stand_in_the_order_that_all_share(cls: type[Provider]) -> None:
-    module = sys.modules[cls.__module__]
-    tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
-    body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == cls.__name__)
-    names = [node.name for node in body if isinstance(node, ast.FunctionDef)]
+    names = [node.name for node in body_of(cls) if isinstance(node, ast.FunctionDef)]
     known = [name for name in names if name in ORDER]
     assert known == sorted(known, key=ORDER.index)
     last_public = max((index for index, name in enumerate(names) if name in ORDER), default=-1)
     helpers = [name for name in names[:last_public] if name.startswith("_") and not name.startswith("__")]
     assert helpers == [], "helpers come after the operations"
+
+
+def test_what_is_declared_stands_in_the_order_that_all_share(cls: type[Provider]) -> None:
+    first, *rest = body_of(cls)
+    assert isinstance(first, ast.Expr), "the docstring comes first"
+    said = [ast.unparse(node.targets[0]) for node in rest if isinstance(node, ast.Assign)]
+    said = [name for name in said if not name.startswith("_")]
+    assert said == [name for name in DECLARED if name in said]
+    order = [ast.Assign, ast.AnnAssign, ast.FunctionDef]
+    kinds = [type(node) for node in rest if type(node) in order and not ast.unparse(node).startswith("_")]
+    assert kinds == sorted(kinds, key=order.index), "the fields come after what is said, and before the methods"
+
+
+def test_the_credentials_with_the_least_rights_and_the_limits_are_told(cls: type[Provider]) -> None:
+    assert cls.rights
+    assert cls.limits
+    assert max(map(len, cls.rights.splitlines())) <= 116
+    text = f"{cls.rights} {cls.limits}"
+    fields = {field.name for field in cls.fields()}
+    for named in ("docker_host", "machine_user", "endpoint", "auth_url", "role_arn"):
+        assert f"`{named}`" not in text or named in fields
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")

@@ -250,4 +250,21 @@ def test_the_contract_is_checked_in_words() -> None:
         "it does not define list_machines()",
     ]
     assert "not a subclass" in contract_problems(dict)[0]
+
+    class Told(Acme):
+        rights = """
+        To read, nothing.
+
+            $ code
+        """
+        limits = ("It has one machine.",)
+
+    assert contract_problems(Told) == []
+    assert Told.rights == "To read, nothing.\n\n    $ code"
+
+    class Mistold(Acme):
+        rights = ("To read, nothing.",)
+        limits = "It has one machine."
+
+    assert contract_problems(Mistold) == ["its rights are not a text", "its limits are not a tuple of sentences"]
     assert contract_problems(Acme) == []

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
 
-__all__ = ["Column", "output_options", "print_rows", "visible"]
+__all__ = ["Column", "output_options", "print_prose", "print_record", "print_rows", "visible"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Row = Mapping[str, Any]
@@ -139,6 +139,37 @@ def _print_wrapped(label: str, text: str) -> None:
     width = shutil.get_terminal_size().columns
     lines = textwrap.wrap(text, max(width - len(label), 20), break_long_words=False, break_on_hyphens=False) or [""]
     click.echo(label + ("\n" + " " * len(label)).join(lines))
+
+
+def print_prose(text: str, output: str) -> None:
+    """Print paragraphs of Markdown: as wide as the terminal, or, for `plain`, a line each. Code keeps its lines."""
+    import shutil
+    import textwrap
+
+    width = shutil.get_terminal_size().columns if output == "table" else 10**9
+    for code, block in _blocks(text):
+        if code:
+            click.echo(textwrap.indent(block, "    "))
+        else:
+            hanging = "  " if block.startswith("- ") else ""
+            click.echo(textwrap.fill(block, width, subsequent_indent=hanging, break_on_hyphens=False))
+
+
+def _blocks(text: str) -> Iterator[tuple[bool, str]]:
+    """Yield the paragraphs, items of lists and blocks of code of a text, with "" for each empty line between them."""
+    held: list[str] = []
+    code = False
+    for line in [*map(visible, text.splitlines()), ""]:
+        fence = line.startswith("```")
+        if held and (fence or (not code and (not line or line.startswith("- ")))):
+            yield code, ("\n" if code else " ").join(held)
+            held = []
+        if fence:
+            code = not code
+        elif line or code:
+            held.append(line if code else line.strip())
+        else:
+            yield False, ""
 
 
 def _print_csv(rows: Iterable[Row], columns: Sequence[Column]) -> None:

@@ -9,7 +9,7 @@ import click
 from mistcore.cli import listing
 from mistcore.cli.app import end
 from mistcore.cli.completion import complete_providers
-from mistcore.cli.output import Column, output_options, print_record, print_rows
+from mistcore.cli.output import Column, output_options, print_prose, print_record, print_rows
 
 if TYPE_CHECKING:
     from mistcore.provider import Provider
@@ -105,6 +105,8 @@ def _description(cls: type[Provider]) -> dict[str, Any]:
             for field in cls.fields()
         ],
         "operations": list(cls.operations()),
+        "rights": cls.rights,
+        "limits": list(cls.limits),
         "schema": cls.json_schema(),
     }
 
@@ -131,7 +133,17 @@ def _show(cls: type[Provider], output: str) -> None:
         ],
         output,
     )
+    if output != "csv":
+        _say(cls, output)
     if cls.regions:
         click.echo()
         columns = [Column("id", "REGION", fixed=True), Column("location"), Column("aliases", "ALSO")]
         print_rows(described["regions"], columns, output)
+
+
+def _say(cls: type[Provider], output: str) -> None:
+    """Print which rights the credentials need, and what is known not to work."""
+    for heading, text in (("RIGHTS", cls.rights), ("LIMITS", "\n".join(f"- {limit}" for limit in cls.limits))):
+        if text:
+            click.secho(f"\n{heading}", bold=output == "table")
+            print_prose(text, output)

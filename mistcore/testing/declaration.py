@@ -67,6 +67,14 @@ class DeclarationSuite:
         assert (cls.__doc__ or "").strip(), "the docstring is the first thing on the provider's page"
         assert cls.default_timeout > 0
 
+    def test_rights_and_limits_are_sentences(self, cls: type[Provider]) -> None:
+        for text in (cls.rights, *cls.limits):
+            assert text == text.strip()
+            assert not text or text.endswith((".", "```")), f"is no sentence: {text!r}"
+            assert "\t" not in text
+        assert "" not in cls.limits
+        assert len(set(cls.limits)) == len(cls.limits)
+
     def test_every_field_says_where_to_get_its_value(self, cls: type[Provider]) -> None:
         for field in cls.fields():
             assert field.label == field.label.strip()

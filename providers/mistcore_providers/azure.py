@@ -46,6 +46,39 @@ class Azure(Provider):
     """
 
     title = "Azure"
+    rights = """
+    Register an application (Entra → App registrations), add a client secret or a certificate to it, and give it a
+    role: Subscriptions → the subscription → Access control (IAM) → Add role assignment.
+
+    To read, the built-in role **Reader** is enough. A role of your own needs these actions:
+
+    ```text
+    Microsoft.Resources/subscriptions/read
+    Microsoft.Resources/subscriptions/locations/read
+    Microsoft.Authorization/permissions/read
+    Microsoft.Compute/virtualMachines/read
+    Microsoft.Compute/skus/read
+    Microsoft.Compute/images/read
+    Microsoft.Compute/locations/publishers/artifacttypes/offers/skus/versions/read
+    Microsoft.Network/networkInterfaces/read
+    Microsoft.Network/publicIPAddresses/read
+    Microsoft.Network/virtualNetworks/read
+    ```
+
+    To start, stop and reboot, add `Microsoft.Compute/virtualMachines/` with `start/action`, `deallocate/action`,
+    `powerOff/action` and `restart/action`, and `Microsoft.Compute/locations/operations/read`, by which the end is
+    waited for; to destroy, `Microsoft.Compute/virtualMachines/delete`. To create, the built-in roles **Virtual
+    Machine Contributor** and **Network Contributor** on one resource group that exists already; a group that is to be
+    made needs **Contributor** on the subscription.
+    """
+    limits = (
+        "Only machines of Resource Manager: the classic API is refused with `ServiceRetired`.",
+        "Azure has no renaming, and hibernation is not offered.",
+        "Instances of scale sets in uniform mode are not listed.",
+        "The permissions that `check` tells come from roles on the whole subscription; of others it knows nothing.",
+        "Sizes have no prices.",
+        "Never tried against Azure itself: the stand-ins it is tested with also serve Microsoft's own SDK.",
+    )
 
     subscription_id: str = credential(
         "Subscription ID",

@@ -98,6 +98,24 @@ class BareMetal(Provider):
     """
 
     title = "Other Server"
+    rights = """
+    Any user who may log in by SSH reads all that there is to read: no command needs root. Make one for this alone,
+    put the public key into its `~/.ssh/authorized_keys`, and give its name as `machine_user`, which is `root`
+    otherwise. To read and nothing else, restrict the key there: `restrict ssh-ed25519 AAAA…` forbids terminals and
+    forwarding.
+
+    To stop and reboot, the user needs sudo without a password for one program. With `visudo`:
+
+    ```text
+    mist ALL=(root) NOPASSWD: /sbin/shutdown
+    ```
+    """
+    limits = (
+        "It is one machine; it cannot be started, since nothing answers while it is off.",
+        "A server that does not answer is an error and not a machine in the state `stopped`.",
+        "Facts come from a POSIX shell: appliances and Windows are listed without them, and cannot be stopped.",
+        "`StrictHostKeyChecking no` of `~/.ssh/config` is not followed: the server's key must be known or pinned.",
+    )
 
     machine_ip: str = credential(
         "Host name or address",

@@ -52,6 +52,24 @@ class DigitalOcean(Provider):
 
     id = "digitalocean"
     title = "DigitalOcean"
+    rights = """
+    Control panel → API → Tokens → Generate New Token → Custom Scopes; an expiry date is wise.
+
+    - To list machines: `droplet:read`. With `account:read`, `check` also tells whose account it is.
+    - Sizes, images, locations and networks: `sizes:read` with `regions:read`, `image:read`, `regions:read`,
+      `vpc:read`.
+    - To start, stop, reboot and rename: `droplet:update`.
+    - To destroy: `droplet:delete`; with `storage`, also `block_storage:delete`, `block_storage_snapshot:delete`,
+      `image:delete` and `reserved_ip:delete`, which the service wants for that request as a whole.
+    - To create: `droplet:create`; with a key, `ssh_key:read`, and for one that the account has not got,
+      `ssh_key:create`.
+    """
+    limits = (
+        "Machines have no pause, suspend and resume: DigitalOcean has no such thing.",
+        "A scope cannot be limited to some droplets: a token may do to all of the team what it may do to one.",
+        "Permissions are not told by `check`, since the service does not say which scopes a token has.",
+        "Never tried against DigitalOcean itself: the stand-in it is tested with also serves its own client.",
+    )
 
     token: str = secret(
         "API token",

@@ -30,6 +30,25 @@ class Docker(Provider):
     """One Docker Engine, through its socket, TCP with or without TLS, or SSH."""
 
     title = "Docker"
+    rights = """
+    Docker itself knows no rights: whoever may talk to the engine is root on its host. That goes for the group
+    `docker`, for the holder of a client certificate, and for SSH to a user in that group (`ssh://`). So
+
+    - for this machine, add your user to the group `docker`, or use rootless Docker, whose socket is
+      `unix:///run/user/1000/docker.sock` and gives away one user only;
+    - for another machine, use `ssh://user@host`, or TLS with a client certificate of the engine's own CA, and never
+      plain TCP;
+    - to read and nothing else, put a proxy before the socket that lets through `GET` of `/version`, `/_ping`,
+      `/info`, `/containers/json`, `/containers/*/json`, `/images/json` and `/networks` only (also below `/v1.…`), and
+      give its address as `docker_host`. Creating, stopping and destroying need `POST` and `DELETE` on `/containers`,
+      and on `/images/create` to pull.
+    """
+    limits = (
+        "The newest API that engine and SDK both know is used; engines without version 1.24 or newer are refused.",
+        "Only containers of one engine: neither Swarm's services nor Compose's projects as such, and no Kubernetes.",
+        "There are no sizes and locations, and no suspend: containers have none.",
+        "Images are those that the engine has; a registry is not searched.",
+    )
 
     docker_host: str = credential(
         "Docker host",

@@ -50,6 +50,39 @@ class Ec2(Provider):
 
     title = "EC2"
     regions = REGIONS
+    rights = """
+    AWS console → IAM → Policies → Create policy, with this JSON; then Users → Create user, attach the policy, and
+    Security credentials → Create access key. The first statement is all that reading needs, the second is for acting;
+    `check` needs `ec2:DescribeInstances` alone, and with `region="all"` also `ec2:DescribeRegions`.
+
+    ```json
+    {
+      "Version": "2012-10-17",
+      "Statement": [
+        {"Sid": "Read", "Effect": "Allow", "Resource": "*", "Action": [
+          "ec2:DescribeInstances", "ec2:DescribeRegions", "ec2:DescribeInstanceTypes", "ec2:DescribeImages",
+          "ec2:DescribeAvailabilityZones", "ec2:DescribeSubnets"
+        ]},
+        {"Sid": "Act", "Effect": "Allow", "Resource": "*", "Action": [
+          "ec2:StartInstances", "ec2:StopInstances", "ec2:RebootInstances", "ec2:TerminateInstances",
+          "ec2:RunInstances", "ec2:CreateTags", "ec2:ImportKeyPair"
+        ]}
+      ]
+    }
+    ```
+
+    `CreateTags` is for renaming and creating, `ImportKeyPair` for creating with the text of a public key. To start
+    instances whose volumes are encrypted with a key of your own, add `kms:CreateGrant` on it. For a role
+    (`role_arn`), the role has the policy, and the key's user needs only `sts:AssumeRole` on it.
+    """
+    limits = (
+        "A region that is newer than this release needs its `endpoint` as well.",
+        "Images are the account's own; a search also goes through those of nine well-known vendors, and no others.",
+        "Instances are not hibernated, and sizes have no prices.",
+        "Destroying leaves volumes that are not set to be deleted with their instance.",
+        "`check` tells whether machines may be listed; whether they may be started or stopped, only trying tells.",
+        "Never tried against AWS itself: it is tested with moto, and with a stand-in of what moto lacks.",
+    )
 
     api_key: str = credential(
         "Access key ID",

@@ -63,6 +63,39 @@ class Gce(Provider):
     """
 
     title = "Google Compute Engine"
+    rights = """
+    Google Cloud console → IAM & Admin → Service accounts → Create, give it a role on the project, and Keys → Add key
+    → JSON. Without a key, application default credentials are used: on an instance, those of its own service account.
+
+    To read, the predefined role **Compute Viewer** (`roles/compute.viewer`) is enough. A role of your own needs:
+
+    ```text
+    compute.projects.get
+    compute.instances.list
+    compute.instances.get
+    compute.machineTypes.list
+    compute.images.list
+    compute.zones.list
+    compute.networks.list
+    compute.subnetworks.list
+    ```
+
+    To act, **Compute Instance Admin (v1)** (`roles/compute.instanceAdmin.v1`); where instances run as a service
+    account, also **Service Account User** on that. A role of your own needs `compute.zoneOperations.get`, by which
+    the end is waited for, and of `compute.instances.start`, `.stop`, `.reset`, `.suspend`, `.resume`, `.setName` and
+    `.delete` those that it is to do. To create: `compute.instances.create`, `compute.disks.create` and
+    `compute.subnetworks.use`, with `compute.subnetworks.useExternalIp` for a public address, and
+    `compute.instances.setMetadata`, `.setLabels` and `.setTags` for key, user data and tags.
+    """
+    limits = (
+        "Google cannot ask an operating system for a reboot: `reboot` is a reset.",
+        "Renaming needs a stopped instance.",
+        "A machine's image is the licence of its system disk, since Google's list does not name the image.",
+        "A zone that cannot be reached is a `PartialResult` warning, and its machines are missing.",
+        "Sizes have no prices.",
+        "Keys in .p12 files are refused, with the command that makes a PEM of one.",
+        "Never tried against Google itself: the stand-in it is tested with also serves Google's own client library.",
+    )
 
     project_id: str = credential(
         "Project ID",

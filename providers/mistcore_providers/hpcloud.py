@@ -23,6 +23,15 @@ class Hpcloud(OpenStackProvider):
     )
     extra = "openstack"
     _glance = False
+    rights = """
+    A user of the installation with a role in one tenant. What the least is, its operator tells: in OpenStack of that
+    time, every member of a tenant may read and act on its servers.
+    """
+    limits = (
+        "The service has closed: without an `auth_url`, nothing is sent anywhere.",
+        "Images are those that Nova lists, as clouds of that time have it.",
+        "Permissions are not told by `check`.",
+    )
 
     username: str = credential("User name", help="That of the account at the identity service.")
     password: str = secret("Password", help="The one that goes with the user name.")

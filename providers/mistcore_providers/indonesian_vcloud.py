@@ -14,6 +14,7 @@ class IndonesianVcloud(Vcloud):
     """
 
     title = "Indonesian Cloud"
+    limits = ("The address is the one in the vendor's manual; whether it answers today could not be verified.",)
 
     host: str = credential(
         "Host",

@@ -63,6 +63,26 @@ class Libvirt(Provider):
     """
 
     title = "KVM (via libvirt)"
+    rights = """
+    To read, libvirt's read-only socket is enough, which by default every user of the host may open
+    (`unix_sock_ro_perms` in the daemon's settings): any SSH user will do as `machine_user`, which is `root`
+    otherwise. mistcore opens a connection for writing, or for reading where only that is allowed, and `check` tells
+    which it is.
+
+    To act, the user must be in the group `libvirt`, which may do as much as root: it can attach any file of the host
+    to a machine. With polkit, finer rules are possible: `org.libvirt.unix.monitor` reads, `org.libvirt.unix.manage`
+    writes, and with libvirt's access driver there is an action for each operation (`org.libvirt.api.domain.start` …).
+
+    Over TLS, whoever has a client certificate of the CA may do everything, unless the daemon's `tls_allowed_dn_list`
+    or SASL says less.
+    """
+    limits = (
+        "Creating copies a volume of a storage pool; nothing is installed from a medium or downloaded.",
+        "There are no sizes and locations: `size` is processors and MiB, such as 2x2048.",
+        "libvirt does not tell when a machine was made.",
+        "Addresses come from leases, guest agents and the ARP table; a bridged machine without agent may have none.",
+        "A machine whose disks are in no storage pool is not destroyed with `storage`.",
+    )
 
     machine_hostname: str = credential(
         "Host",

@@ -61,6 +61,24 @@ class Linode(Provider):
 
     id = "linode"
     title = "Linode"
+    rights = """
+    Cloud Manager → profile → API Tokens → Create a Personal Access Token; set all to No Access but these.
+
+    - To list machines: Linodes, Read Only (`linodes:read_only`).
+    - Images and networks: Images, Read Only (`images:read_only`), and VPCs, Read Only (`vpc:read_only`). Sizes and
+      locations need nothing.
+    - To act, create and destroy: Linodes, Read/Write (`linodes:read_write`); to create with a key that the profile
+      has, Account, Read Only (`account:read_only`).
+
+    A restricted user with grants on some Linodes only narrows it further: the token can do no more than its user.
+    """
+    limits = (
+        "There is no pause, suspend and resume.",
+        "Stopping has no `force`: Linode cuts the power by itself when a shutdown takes too long.",
+        "Destroying only detaches volumes.",
+        "Of a restricted user's permissions, `check` tells only those to read.",
+        "Never tried against Linode itself: the stand-in it is tested with also serves Linode's own client.",
+    )
 
     api_key: str = secret(
         "Personal access token",

@@ -46,6 +46,14 @@ class NephoScale(Provider):
     id = "nephoscale"
     title = "NephoScale"
     retired = "NephoScale has closed, and libcloud removed its driver in 3.8.0 for that; there is no successor."
+    rights = """
+    The API knows one user name and password for everything: there is nothing less to give.
+    """
+    limits = (
+        "The service has closed: without an `endpoint`, nothing is sent anywhere.",
+        "The API has no paging: all servers come in one answer.",
+        "Its documents went with the company: what is known comes from answers that another project recorded.",
+    )
 
     username: str = credential("User name", help="The user name of the account, as for the control panel.")
     password: str = secret("Password", help="The password of that user.")

@@ -33,6 +33,28 @@ class Openstack(OpenStackProvider):
     """
 
     title = "OpenStack"
+    rights = """
+    Dashboard → Identity → Application Credentials → Create: its id and secret are all that is needed beside
+    `auth_url`, it belongs to one project, it can expire, and it can be revoked without a new password for anybody.
+    Give it one role:
+
+    - to read, **reader**;
+    - to act, create and destroy, **member**.
+
+    Nova keeps a reader from acting by default since its release 2023.1. In older clouds, any role in the project may
+    act as well; there, add access rules to the application credential (`--access-rules`): `GET` only, for `compute`
+    at `/v2.1/servers/**`, and as far as they are wanted for `image` at `/v2/images` and for `network` at `/v2.0/**`.
+
+    The role admin is never needed; `check` warns of it.
+    """
+    limits = (
+        "One project and one region for each backend.",
+        "Only servers: neither Ironic's nodes by themselves nor containers.",
+        "Permissions are not told by `check`: Keystone names roles, and what they allow is each service's affair.",
+        "Images and networks need Glance and Neutron; without Neutron, `networks` says `NotSupported`.",
+        "Federated logins (SAML, OpenID Connect) are not spoken: use an application credential or a token.",
+        "Suspending, pausing and some reboots depend on the hypervisor; what it refuses is `Rejected`.",
+    )
 
     auth_url: str = credential(
         "Identity service address",

@@ -37,6 +37,22 @@ class Rackspace(OpenStackProvider):
     )
     extra = "openstack"
     _glance = False
+    rights = """
+    Control panel → account menu → User Management → Create User: a user with an API key of its own (My profile &
+    settings), and of the products Cloud Servers only, in one of these roles:
+
+    - to read, Observer (`nova:observer`);
+    - to act and create, Creator (`nova:creator`);
+    - to destroy as well, Admin (`nova:admin`).
+
+    The key of the account's owner may do all there is.
+    """
+    limits = (
+        "First generation has closed: its regions need an `endpoint`, and can list, reboot, rename, create, destroy.",
+        "Networks need Neutron in the catalogue, and images are those that Nova lists.",
+        "Permissions are not told by `check`.",
+        "Never tried against Rackspace itself: it is tested with a stand-in that answers as Rackspace's documents say.",
+    )
 
     username: str = credential("User name", help="The one that the control panel (login.rackspace.com) takes.")
     api_key: str = secret("API key", help="Control panel → account menu → My profile & settings → Rackspace API key.")

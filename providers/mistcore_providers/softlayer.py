@@ -68,6 +68,26 @@ class SoftLayer(Provider):
 
     id = "softlayer"
     title = "SoftLayer"
+    rights = """
+    Manage → Access (IAM) → Users → Invite users; then the user → Classic infrastructure → Permissions, and Devices
+    for those that the user is to see. The key is made on the user's page: API keys → Create classic infrastructure
+    key. These are the permissions, as the API names them:
+
+    - to list machines, `VIRTUAL_GUEST_VIEW` and `HARDWARE_VIEW`;
+    - to start, stop, reboot, pause and resume, `REMOTE_MANAGEMENT`;
+    - to rename, `HOSTNAME_EDIT`;
+    - to destroy, `SERVER_CANCEL`;
+    - to create, `SERVER_ADD`.
+
+    `check` tells which of these the user has, and warns of the account's master user.
+    """
+    limits = (
+        "A bare metal server is stopped with `force` only, is never paused, and counts as running while it is active.",
+        "Only virtual servers are created.",
+        "Of networks, VLANs are listed.",
+        "VPC infrastructure of IBM Cloud is another API, which this is not.",
+        "Never tried against IBM itself: the stand-in it is tested with also serves IBM's own client.",
+    )
 
     username: str = credential(
         "User name",

@@ -57,6 +57,27 @@ class Vcloud(Provider):
 
     title = "VMware vCloud"
     extra = "vcloud"
+    rights = """
+    The organisation's administrator makes the user or, from Cloud Director 10.3.1 on, the user makes an API token:
+    User preferences → API tokens → New, which has no more rights than the user and can be revoked by itself.
+
+    To read, a role of your own with nothing but the rights to view is enough, as in the predefined role **Console
+    Access Only**: a machine is listed to whoever may see its vApp. To act, the role needs, by these names:
+
+    - start, stop, reboot, suspend, resume: `vApp: Power Operations`
+    - rename: `vApp: Edit VM Properties`
+    - create: `vApp: Create / Reconfigure`, and the catalogue shared with the user
+    - destroy: `vApp: Delete`
+
+    The predefined role **vApp User** has all but creating, **vApp Author** has all of these.
+    """
+    limits = (
+        "Sizes are sizing policies, which Cloud Director 10.0 and newer have; older ones have no list of sizes.",
+        "A template with several machines cannot be created from, and a machine is never added to a vApp that exists.",
+        "Machines have no tags: the metadata of Cloud Director is not read.",
+        "A stop without `force` needs VMware Tools in the machine.",
+        "Never tried against a Cloud Director itself: the stand-in it is tested with also serves VMware's own client.",
+    )
 
     host: str = credential(
         "Host",

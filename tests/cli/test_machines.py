@@ -135,7 +135,14 @@ def test_providers_and_plugins(mist) -> None:
     assert [field["field"] for field in described["fields"]][:2] == ["region", "token"]
     assert described["regions"][0] == {"id": "fra", "location": "Frankfurt", "aliases": ["acme_fra"]}
     assert "start_machine" in described["operations"]
-    assert "Console, API, New token." in mist("providers", "acme").out
+    assert described["rights"].startswith("To read, a token")
+    assert described["limits"] == list(Acme.limits)
+    out = mist("providers", "acme").out
+    assert "Console, API, New token." in out
+    assert "RIGHTS\nTo read, a token with the scope `read`: Console → API → New token. To act, add `write`; a" in out
+    assert '\n\n    {"scopes": ["read"]}\n\n- It cannot' in out
+    assert "LIMITS\n- It has no networks.\n- Its machines are never suspended.\n" in out
+    assert "RIGHTS" not in mist("providers", "acme", "--output", "csv").out
     assert mist("providers", "nope").status == 2
     assert json.loads(mist("plugins", "--json").out)[0]["problem"] == ""
 

@@ -27,6 +27,17 @@ class Acme(Provider):
 
     title = "Acme Cloud"
     regions = (Region("fra", "Frankfurt", ("acme_fra",)), Region("sin", "Singapore"))
+    rights = """
+    To read, a token with the scope `read`: Console → API → New token. To act, add `write`; a token that may pay bills
+    is never needed.
+
+    ```json
+    {"scopes": ["read"]}
+    ```
+
+    - It cannot be limited to some of the machines, so a team that shares an account shares all that is in the account.
+    """
+    limits = ("It has no networks.", "Its machines are never suspended.")
 
     token: str = secret("API token", help="Console, API, New token.", env="ACME_TOKEN")
     endpoint: str = credential("API address", default="https://api.acme.example", address=True)
