@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mistcore.errors import UnknownProvider as UnknownProvider
     from mistcore.errors import UnknownRegion as UnknownRegion
     from mistcore.errors import Unreachable as Unreachable
+    from mistcore.errors import VaultError as VaultError
     from mistcore.fleet import CheckResult as CheckResult
     from mistcore.hooks import hookimpl as hookimpl
     from mistcore.manager import BackendManager as BackendManager
@@ -75,6 +76,7 @@ _HOMES = {
         "UnknownProvider",
         "UnknownRegion",
         "Unreachable",
+        "VaultError",
     ),
     "fleet": ("CheckResult",),
     "hooks": ("hookimpl",),

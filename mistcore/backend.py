@@ -20,6 +20,7 @@ from mistcore.errors import (
 from mistcore.models import Account, Image, Location, Machine, MachineState, Network, Size
 from mistcore.operations import MACHINE_ACTIONS, checked_options
 from mistcore.pool import secrets_of_provider
+from mistcore.vault import is_sealed
 
 if TYPE_CHECKING:
     from mistcore.last_known import LastListing
@@ -102,6 +103,7 @@ class Backend:
             known = True
         except MistError:
             secret, known = set(record.credentials), False
+        secret |= {name for name, value in record.credentials.items() if is_sealed(value)}
         return {
             "id": record.id,
             "title": record.title,
@@ -171,6 +173,14 @@ class Backend:
             InvalidFields: naming every bad field; and as `check` does.
         """
         self._manager.update_backend(self, fields, check=check)
+
+    def unlock(self) -> None:
+        """Find the key of the store's secrets now, so that nobody is asked for a passphrase later.
+
+        Raises:
+            VaultError: see `mistcore.vault.Vault.unlock`.
+        """
+        self._manager.vault.unlock()
 
     # -- asking its service -------------------------------------------------------------------------------------------
 

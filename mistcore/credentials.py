@@ -138,8 +138,8 @@ def nearest(word: str, known: Iterable[str]) -> list[str]:
 
 
 def is_reference(value: Any) -> bool:
-    """Tell whether a value is `env:NAME` or `file:PATH`: resolved when it is used, stored as written."""
-    return isinstance(value, str) and value.startswith(("env:", "file:")) and len(value.partition(":")[2]) > 0
+    """Tell whether a value is `env:NAME`, `file:PATH` or `cmd:COMMAND`: resolved when it is used, stored as written."""
+    return isinstance(value, str) and value.startswith(("env:", "file:", "cmd:")) and len(value.partition(":")[2]) > 0
 
 
 def clean(fields: Iterable[CredentialField], values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -234,8 +234,13 @@ def _boolean(value: Any) -> bool:
 _CONVERTERS: dict[str, Callable[[Any], Any]] = {"str": _string, "int": _integer, "float": _number, "bool": _boolean}
 
 
-def resolve(fields: Iterable[CredentialField], values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the values with references replaced by what they refer to, and the problems met, by field."""
+def resolve(
+    fields: Iterable[CredentialField], values: Mapping[str, Any], run: Callable[[str], str] | None = None
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the values with references replaced by what they refer to, and the problems met, by field.
+
+    `run` returns what a command prints; without it, no command is run.
+    """
     known = {field.name: field for field in fields}
     resolved: dict[str, Any] = {}
     problems: dict[str, str] = {}
@@ -244,14 +249,18 @@ def resolve(fields: Iterable[CredentialField], values: Mapping[str, Any]) -> tup
             resolved[name] = value
             continue
         try:
-            resolved[name] = convert(known[name], _dereference(value).strip())
+            resolved[name] = convert(known[name], _dereference(value, run).strip())
         except (ValueError, OSError) as error:
             problems[name] = str(error)
     return resolved, problems
 
 
-def _dereference(reference: str) -> str:
+def _dereference(reference: str, run: Callable[[str], str] | None) -> str:
     scheme, _, target = reference.partition(":")
+    if scheme == "cmd":
+        if run is None:
+            raise ValueError("a cmd: reference is only run where it stands in a store of your own")
+        return run(target.strip())
     if scheme == "env":
         if not os.environ.get(target):
             raise ValueError(f"the environment variable {target} is not set")

@@ -13,6 +13,7 @@
     ├── AmbiguousName              several things answer to it      (also LookupError)
     ├── NotSupported               this provider cannot do that
     ├── StoreError                 the store cannot be read or written
+    │   └── VaultError             its secrets cannot be opened or sealed
     ├── BackendsFailed             some of many backends failed     (also ExceptionGroup)
     └── CheckFailed                the service could not be used as asked
         ├── AuthenticationFailed   it does not know these credentials
@@ -55,6 +56,7 @@ __all__ = [
     "UnknownProvider",
     "UnknownRegion",
     "Unreachable",
+    "VaultError",
 ]
 
 
@@ -175,6 +177,15 @@ class StoreError(MistError):
     def __init__(self, message: str, *, location: str = "", remedy: str = "", reason: str = "") -> None:
         super().__init__(message, remedy=remedy, reason=reason)
         self.location = location
+
+
+class VaultError(StoreError):
+    """The secrets of a store cannot be opened or sealed; nothing was changed.
+
+    `reason` is "passphrase" (a wrong one), "passphrase_missing", "key" (the key file, variable or keyring entry is not
+    there or is not the right one), "locked" (the keyring), "no_keyring", "keyring" (it failed), "damaged", "swapped"
+    (a sealed secret stands at another backend or field), "changed" (the values beside it did), or "newer".
+    """
 
 
 class CheckFailed(MistError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,13 +13,16 @@ import attrs
 
 from mistcore import credentials
 from mistcore.backend import Backend
+from mistcore.commands import Commands
 from mistcore.errors import AmbiguousName, BackendNotFound, InvalidFields, MistError, NotSupported
 from mistcore.hooks import Hooks
 from mistcore.last_known import LastKnown
 from mistcore.new_records import TrialStore, clean_title, default_title, new_id, require_secrets_anew
 from mistcore.pool import ProviderPool, stored_values
 from mistcore.registry import Registry
+from mistcore.stores import default_location
 from mistcore.stores.base import Record, Store
+from mistcore.vault import Vault
 
 if TYPE_CHECKING:
     from mistcore.asking import Limits
@@ -42,6 +45,9 @@ class BackendManager:
         plugins: objects with `hookimpl` methods, beside the plugins that are installed.
         installed_plugins: whether the installed plugins of the group `mistcore.plugins` take part.
         last_known: keep every whole listing of machines on disk beside the store; see `Backend.last_known`.
+        passphrase: what the secrets of the store are sealed with, if they are; or what asks for it, when it is needed.
+        commands: whether `cmd:` references are run, for secrets that a password manager keeps. By default only those
+            of the user's own store; never those of one that others can write.
 
     Safe to use from several threads. Use it as a context manager, or call `close()`, to end sessions early.
     """
@@ -54,6 +60,8 @@ class BackendManager:
         plugins: Iterable[object] = (),
         installed_plugins: bool = True,
         last_known: bool = False,
+        passphrase: str | Callable[[], str] | None = None,
+        commands: bool | None = None,
     ) -> None:
         plugins = list(plugins)
         self._only_here = "a registry of its own" if registry is not None else "plugins of its own" if plugins else ""
@@ -63,13 +71,16 @@ class BackendManager:
             for name, cls in more.items():
                 self.registry.register(name, cls)
         self.store = store if isinstance(store, Store) else self._open(store)
-        self.pool = ProviderPool(self.registry)
+        self.vault = Vault(self.store, self._secret_names, passphrase)
+        own = store is None or (isinstance(store, str) and store == default_location())
+        self._commands = Commands(self.store, allowed=own if commands is None else commands)
+        self.pool = ProviderPool(self.registry, self.vault, self._commands)
         self._on_disk = LastKnown.beside(self.store)
         self.last_known = self._on_disk if last_known else None
         self._local = threading.local()
 
     def _open(self, location: str | Path | None) -> Store:
-        from mistcore.stores import default_location, open_store
+        from mistcore.stores import open_store
 
         location = default_location() if location is None else location  # which may be a URL that a plugin knows
         if isinstance(location, str) and "://" in location:
@@ -179,7 +190,8 @@ class BackendManager:
             provider: the id of a provider. title: what to call it; by default made from its address or provider.
             region: the id or an alias of a region, where the provider has regions.
             check: False keeps the credentials without asking the service.
-            fields: the provider's credential fields; values may be references, `env:NAME` or `file:PATH`.
+            fields: the provider's credential fields; values may be references, `env:NAME`, `file:PATH` or
+                `cmd:COMMAND` (which see `commands` above).
 
         Raises:
             UnknownProvider, BrokenPlugin, MissingDependency: the provider cannot be used.
@@ -208,10 +220,12 @@ class BackendManager:
             self._check_record(record)
         elif not any(map(credentials.is_reference, stored_values(record).values())):
             cls(**stored_values(record))
+        self.vault.unlock()
         with self.batch(), self.store.change() as transaction:
             if new_title is None:  # another may have taken it while the service was asked
                 record = attrs.evolve(record, title=default_title(cls, record, self.store.read()))
-                backend = Backend(self, record)
+            record = self.vault.seal(record)
+            backend = Backend(self, record)
             transaction.put(record)
             self._tell("mistcore_backend_added", backend=backend)
         return backend
@@ -235,7 +249,7 @@ class BackendManager:
 
     def update_backend(self, backend: Backend, fields: Mapping[str, Any], *, check: bool = True) -> None:
         """Replace some of a backend's credentials; for `Backend.update`, which says what it raises."""
-        old = self.record(backend.id)
+        old = self.vault.open(self.record(backend.id), without=fields)
         cls = self.registry[old.provider]
         merged = {**stored_values(old), **fields}
         cleaned = cls.clean({name: value for name, value in merged.items() if value is not None})
@@ -248,7 +262,7 @@ class BackendManager:
             latest = transaction.get(backend.id)
             if latest is None:
                 raise BackendNotFound(f"the backend {backend.id} was removed", remedy="See `mist backends`.")
-            transaction.put(attrs.evolve(latest, credentials=cleaned, region=region))
+            transaction.put(self.vault.seal(attrs.evolve(latest, credentials=cleaned, region=region)))
             self._tell("mistcore_backend_updated", backend=backend)
         self._forget_machines(backend)  # it may be another account by now
 
@@ -366,6 +380,8 @@ class BackendManager:
     def close(self) -> None:
         """End sessions and connections. The manager may be used again afterwards."""
         self.pool.close()
+        self.vault.lock()
+        self._commands.forget()
         self.store.close()
 
     def __enter__(self) -> Self:
@@ -394,8 +410,15 @@ class BackendManager:
 
     def _check_record(self, record: Record) -> None:
         trial = BackendManager(TrialStore(record), registry=self.registry, installed_plugins=False)
+        trial.pool = ProviderPool(self.registry, trial.vault, self._commands)
         with trial:
             trial.backend(record.id).check()
+
+    def _secret_names(self, provider: str) -> set[str] | None:
+        try:
+            return {field.name for field in self.registry[provider].fields() if field.secret}
+        except MistError:
+            return None
 
     def _tell(self, hook: str, **arguments: Any) -> None:
         self._local.events.append((hook, arguments))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,11 @@ from mistcore.errors import InvalidFields, MistError, UnknownProvider
 from mistcore.parallel import in_parallel
 
 if TYPE_CHECKING:
+    from mistcore.commands import Commands
     from mistcore.provider import Provider
     from mistcore.registry import Registry
     from mistcore.stores.base import Record
+    from mistcore.vault import Vault
 
 __all__ = ["ProviderPool"]
 
@@ -33,17 +35,26 @@ class _Held:
 class ProviderPool:
     """Provider instances by backend id. At most `size` are kept; those in use are never closed under their users."""
 
-    def __init__(self, registry: Registry, size: int = 64) -> None:
+    def __init__(
+        self, registry: Registry, vault: Vault | None = None, commands: Commands | None = None, *, size: int = 64
+    ) -> None:
         self._registry = registry
+        self._vault = vault
+        self._run = commands.run if commands is not None else None
         self._size = size
         self._held: OrderedDict[str, _Held] = OrderedDict()
         self._lock = threading.Lock()
 
     @contextmanager
     def use(self, record: Record) -> Iterator[Provider]:
-        """Lend the instance for a record to the block. References are resolved each time, so changes take effect."""
+        """Lend the instance for a record to the block.
+
+        Secrets are opened and references resolved each time, so changes take effect.
+        """
         cls = self.provider_class(record)
-        values = resolved_values(cls, record)
+        if self._vault is not None:
+            record = self._vault.open(record)
+        values = resolved_values(cls, record, self._run)
         unused: list[Provider] = []
         with self._lock:
             held = self._held.get(record.id)
@@ -119,9 +130,9 @@ def _close(providers: Sequence[Provider]) -> None:
             pass
 
 
-def resolved_values(cls: type[Provider], record: Record) -> dict[str, Any]:
+def resolved_values(cls: type[Provider], record: Record, run: Callable[[str], str] | None) -> dict[str, Any]:
     """Return the keyword arguments for a record's provider, references resolved. Raises `InvalidFields`."""
-    values, problems = credentials.resolve(cls.fields(), stored_values(record))
+    values, problems = credentials.resolve(cls.fields(), stored_values(record), run)
     if problems:
         raise InvalidFields(problems, provider=record.provider)
     return values

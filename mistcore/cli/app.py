@@ -8,7 +8,8 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from functools import cached_property
+from contextlib import suppress
+from functools import cached_property, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -55,6 +56,7 @@ _COMMANDS = {
     "locations": "catalog",
     "networks": "catalog",
     "copy-store": "stores",
+    "secrets": "secrets",
     "completion": "completion",
 }
 
@@ -65,6 +67,8 @@ class Context:
     def __init__(self, store: str | None = None, *, debug: bool = False) -> None:
         self.store = store
         self.debug = debug
+        #: Whether to say that others can read the store; completion prints nothing.
+        self.warn = True
 
     @cached_property
     def manager(self) -> BackendManager:
@@ -76,7 +80,19 @@ class Context:
         if not self.debug and logging.lastResort is not None:
             # Providers warn there of records that they could not read; the library by itself prints nothing.
             logging.getLogger("mistcore_providers").addHandler(logging.lastResort)
-        return BackendManager(self.store, last_known=True)
+        from mistcore.cli.secrets import ask_passphrase
+
+        manager = BackendManager(
+            self.store,
+            last_known=True,
+            passphrase=partial(ask_passphrase, "Passphrase", ""),
+            commands=True,
+        )
+        if self.warn:
+            with suppress(MistError, OSError):  # who reads the store will be told
+                for sentence in manager.store.exposure():
+                    _say(f"warning: {sentence}", "Make it yours alone: mist secrets repair")
+        return manager
 
 
 def manager_of(context: click.Context) -> BackendManager:
@@ -84,6 +100,7 @@ def manager_of(context: click.Context) -> BackendManager:
     found = context.find_object(Context)
     if found is None:  # completing: the group itself has not run
         found = context.find_root().obj = Context(context.find_root().params.get("store"))
+        found.warn = False
     if "manager" not in vars(found):  # sessions at the services end with the run
         context.find_root().call_on_close(found.manager.close)
     return found.manager

@@ -10,12 +10,22 @@ import click
 from mistcore.cli.app import end, lines_of, manager_of
 from mistcore.cli.completion import complete_backends
 from mistcore.cli.fields import ask, read_value
-from mistcore.cli.output import Column, output_options, print_record, print_rows, visible
+from mistcore.cli.output import (
+    Column,
+    json_line,
+    output_options,
+    print_record,
+    print_rows,
+    streaming_output_options,
+    visible,
+)
 from mistcore.cli.progress import walking
+from mistcore.cli.secrets import unlock_for
 from mistcore.errors import InvalidFields
 
 if TYPE_CHECKING:
     from mistcore.backend import Backend
+    from mistcore.fleet import CheckResult
 
 backend_argument = click.argument("backend", shell_complete=complete_backends)
 
@@ -66,28 +76,18 @@ def show(context: click.Context, backend: str, output: str) -> None:
 @click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), default=60.0, help="Seconds for each. Default: 60."
 )
-@output_options
+@streaming_output_options
 @click.pass_context
 def check(context: click.Context, backend: tuple[str, ...], timeout: float, output: str) -> None:
     """Check the credentials of backends against their services: those named, or all that are enabled."""
     walk = manager_of(context).check(backends=backend or None, timeout=timeout)
-    results = sorted(walking(walk, output), key=lambda result: (result.backend.title, result.backend.id))
-    rows: list[dict[str, Any]] = []
-    for result in results:
-        row: dict[str, Any] = {
-            "backend": result.backend.title,
-            "id": result.backend.id,
-            "status": "failed" if result.error else "ok",
-            "account": (result.account.name or result.account.id) if result.account else "",
-            "seconds": round(result.seconds, 2),
-            "message": lines_of(result.error)[0] if result.error else "",
-        }
-        if output in ("json", "jsonl"):
-            row["account"] = result.account.to_dict() if result.account else None
-            row["error"] = type(result.error).__name__ if result.error else None
-            row["reason"] = result.error.reason if result.error else None
-            row["remedy"] = result.error.remedy if result.error else None
-        rows.append(row)
+    unlock_for(walk.backends)
+    results = []
+    for result in walking(walk, output):
+        results.append(result)
+        if output == "jsonl":
+            click.echo(json_line(_check_row(result, output)))
+    results.sort(key=lambda result: (result.backend.title, result.backend.id))
     columns = [
         Column("backend"),
         Column("status", fixed=True),
@@ -96,14 +96,33 @@ def check(context: click.Context, backend: tuple[str, ...], timeout: float, outp
         Column("id", wide=True),
         Column("message", wide=True),
     ]
-    print_rows(rows, columns, output, empty="No backends to check. `mist add` adds one.")
+    if output != "jsonl":
+        rows = [_check_row(result, output) for result in results]
+        print_rows(rows, columns, output, empty="No backends to check. `mist add` adds one.")
     for result in results:
         for warning in result.account.warnings if result.account and output == "table" else ():
             click.echo(f"{visible(result.backend.title)}: warning: {visible(warning)}", err=True)
-        if result.error and output not in ("json", "jsonl"):
+        if result.error and output != "json":
             for number, line in enumerate(lines_of(result.error)):
                 click.echo(("      " if number else "mist: ") + visible(line), err=True)
     end(context, failed=len(walk.failures), total=walk.total)
+
+
+def _check_row(result: CheckResult, output: str) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "backend": result.backend.title,
+        "id": result.backend.id,
+        "status": "failed" if result.error else "ok",
+        "account": (result.account.name or result.account.id) if result.account else "",
+        "seconds": round(result.seconds, 2),
+        "message": lines_of(result.error)[0] if result.error else "",
+    }
+    if output in ("json", "jsonl"):
+        row["account"] = result.account.to_dict() if result.account else None
+        row["error"] = type(result.error).__name__ if result.error else None
+        row["reason"] = result.error.reason if result.error else None
+        row["remedy"] = result.error.remedy if result.error else None
+    return row
 
 
 @click.command()

@@ -11,8 +11,9 @@ import click
 from mistcore.backend import matches
 from mistcore.cli.app import end, lines_of, manager_of
 from mistcore.cli.completion import complete_backends
-from mistcore.cli.output import Column, json_line, output_options, print_rows, visible
+from mistcore.cli.output import Column, json_line, print_rows, streaming_output_options, visible
 from mistcore.cli.progress import walking
+from mistcore.cli.secrets import unlock_for
 from mistcore.models import MachineState
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ _LONGEST_ID = 20
 )
 @click.option("--cached", is_flag=True, help="Ask nobody: show what each backend had when it was last listed.")
 @click.option("--last-known", is_flag=True, help="Where a backend fails, show what it had when it was last listed.")
-@output_options
+@streaming_output_options
 @click.pass_context
 def machines(
     context: click.Context,
@@ -78,6 +79,7 @@ def machines(
         _show(old.of(walk.backends), output, search, walk, as_of=True)
         end(context, failed=_say_never_listed(old.unknown), total=walk.total)
         return
+    unlock_for(walk.backends)
     rows = (row_of(machine) for machine in walking(walk, output) if wanted(machine))
     shown = old.after(rows, walk) if last_known else rows
     _show(shown, output, search, walk, as_of=last_known)

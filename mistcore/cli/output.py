@@ -10,7 +10,15 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["Column", "output_options", "print_prose", "print_record", "print_rows", "visible"]
+__all__ = [
+    "Column",
+    "output_options",
+    "print_prose",
+    "print_record",
+    "print_rows",
+    "streaming_output_options",
+    "visible",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Row = Mapping[str, Any]
@@ -40,6 +48,15 @@ class Column:
 
 def output_options(function: F) -> F:
     """Add `--output` and `--json` to a command, which receives `output`."""
+    return _output_options(function, "plain", "plain (tab-separated)")
+
+
+def streaming_output_options(function: F) -> F:
+    """Add the same to a command that asks many backends: when piped, it prints a line of JSON as each answers."""
+    return _output_options(function, "jsonl", "jsonl (JSON lines, as they come)")
+
+
+def _output_options(function: F, piped: str, words: str) -> F:
 
     def choose(context: click.Context, parameter: click.Parameter, value: bool) -> None:
         if value:
@@ -51,8 +68,8 @@ def output_options(function: F) -> F:
     return click.option(
         "--output",
         type=click.Choice(FORMATS),
-        default=lambda: "table" if sys.stdout.isatty() else "plain",
-        help="Default: table on a terminal, plain (tab-separated) when piped.",
+        default=lambda: "table" if sys.stdout.isatty() else piped,
+        help=f"Default: table on a terminal, {words} when piped.",
         is_eager=True,
     )(function)
 

@@ -45,6 +45,10 @@ class Transaction(Protocol):
         """Remove the record with this id. Raises `KeyError` if there is none."""
         ...
 
+    def put_vault(self, settings: Mapping[str, Any] | None) -> None:
+        """Keep what `Store.read_vault` is to return from now on. A store without it can only keep secrets plain."""
+        ...
+
 
 class Store(abc.ABC):
     """Where a manager keeps its backends. Instances are safe to use from several threads.
@@ -70,6 +74,24 @@ class Store(abc.ABC):
         A nested call in the same thread joins the outer transaction: what it did is kept if the outer block ends well,
         and is undone when its own block raises, even if the outer one goes on.
         """
+
+    def read_vault(self) -> Mapping[str, Any] | None:
+        """Return how the secrets of all records are kept, as JSON values; None where they are kept as they are.
+
+        In a thread that has a transaction open, it shows what that transaction has done so far.
+        """
+        return None
+
+    def exposure(self) -> list[str]:
+        """Return in plain sentences who besides its owner can read or replace the store; empty if nobody can."""
+        return []
+
+    def repair(self) -> None:
+        """Take the rights away that `exposure` tells of, as far as this kind of store can. Raises `StoreError`."""
+
+    def strangers(self) -> str:
+        """Return why this is not a store that the user alone can write, and so may name commands in; "" if it is."""
+        return f"{self.location} is not a file of yours"
 
     def close(self) -> None:
         """Let go of connections. The store may be used again afterwards."""

@@ -60,14 +60,22 @@ class Damaged(Exception):
 class Document:
     """What a file holds: records by id, and their texts; one that was read is cut to pieces at the first change."""
 
-    def __init__(self, records: dict[str, Record] | None = None, source: Pieces | None = None) -> None:
+    def __init__(
+        self,
+        records: dict[str, Record] | None = None,
+        source: Pieces | None = None,
+        vault: Mapping[str, Any] | None = None,
+    ) -> None:
         self.records = {} if records is None else records
+        self.vault = vault
+        self._read_vault = vault
         self._source = source
         self._texts: dict[str, str] | None = None if source else {}
 
     def copy(self) -> Document:
         """Return a copy that may be changed apart from this one."""
-        copy = Document(dict(self.records), self._source)
+        copy = Document(dict(self.records), self._source, self._read_vault)
+        copy.vault = self.vault
         copy._texts = None if self._texts is None else dict(self._texts)
         return copy
 
@@ -83,6 +91,8 @@ class Document:
 
     def is_like(self, other: Document) -> bool:
         """Return whether this one, a copy of the other that may have been changed since, makes the same file."""
+        if self.vault != other.vault:
+            return False
         if self._texts is None:
             return True
         mine, others = self.texts, other.texts
@@ -98,7 +108,12 @@ class Document:
     @property
     def top(self) -> Mapping[str, str]:
         """The texts of all top-level values, in the order of the file; that of the backends is empty."""
-        return self._source.top if self._source else {"version": str(VERSION), "backends": ""}
+        found = self._source.top if self._source else {"version": str(VERSION), "backends": ""}
+        if self.vault == self._read_vault and self._source:
+            return found
+        vault = {} if self.vault is None else {"vault": _lay_out(self.vault, "\n  ")}
+        others = {key: text for key, text in found.items() if key not in ("vault", "backends")}
+        return {**others, **vault, "backends": ""}
 
     def _own_texts(self) -> dict[str, str]:
         if self._texts is None:
@@ -129,7 +144,9 @@ def parse(data: bytes) -> Document:
         if type(rows) is list and type(top["version"]) is int and top["version"] == VERSION:
             records = {record.id: record for record in map(decode, rows)}
             if len(records) == len(rows):
-                return Document(records, Pieces(text))
+                vault = top.get("vault")
+                if vault is None or (type(vault) is dict and not _is_deeper(vault, _DEEPEST)):
+                    return Document(records, Pieces(text), vault)
     except (LookupError, TypeError, ValueError, RecursionError):
         pass
     raise _diagnosis(text)  # the slow way, which knows the line
@@ -165,6 +182,8 @@ def _diagnosis(text: str) -> Damaged:
             first = text.count("\n", 0, starts[record.id]) + 1
             return damaged(f"backend {number} has the id of the one on line {first}", start)
         starts[record.id] = start
+    if "vault" in top:
+        return damaged("vault is not an object", text.find('"vault"'))
     return Damaged("it is no store")
 
 

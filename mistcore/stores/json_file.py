@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 
 from mistcore.errors import StoreError
-from mistcore.stores import atomic
+from mistcore.stores import access, atomic
 from mistcore.stores.base import Record, Store, Transaction
 from mistcore.stores.format import Damaged, Document, Problem, compose, encode, parse
 
@@ -66,6 +66,26 @@ class JsonStore(Store):
         if changes is not None and changes.thread == threading.get_ident():
             return MappingProxyType(dict(changes.document.records))
         return MappingProxyType(self._current().document.records)
+
+    def read_vault(self) -> Mapping[str, Any] | None:
+        """Return how the secrets are kept: the value of "vault" in the file. Raises as `read` does."""
+        changes = self._changes
+        if changes is not None and changes.thread == threading.get_ident():
+            return changes.document.vault
+        return self._current().document.vault
+
+    def exposure(self) -> list[str]:
+        """Return in plain sentences who else can read the file, or write it or its folder."""
+        return access.exposure(self._path)
+
+    def repair(self) -> None:
+        """Make the file its owner's alone, and its folder one that only its owner can write."""
+        with self._explained("repaired"):
+            access.repair(self._path)
+
+    def strangers(self) -> str:
+        """Return why the file is not one that the user alone can write, or ""."""
+        return access.strangers(self._path)
 
     @contextmanager
     def change(self) -> Iterator[Transaction]:
@@ -258,6 +278,9 @@ class _Changes:
 
     def remove(self, id: str) -> None:
         self._open().remove(id)
+
+    def put_vault(self, settings: Mapping[str, Any] | None) -> None:
+        self._open().vault = settings
 
     def _open(self) -> Document:
         if self.is_over:

@@ -43,6 +43,7 @@ MIGRATIONS = (
     )
     """,
     "CREATE INDEX mistcore_backends_revision ON mistcore_backends (revision)",
+    "ALTER TABLE mistcore_store ADD COLUMN vault json",
 )
 _VERSION = len(MIGRATIONS)
 
@@ -96,15 +97,22 @@ class PostgresqlStore(Store):
             StoreError: the database does not answer or refuses, or holds what this version of mistcore does not know.
 
         """
+        return MappingProxyType(self._current().records)
+
+    def read_vault(self) -> Mapping[str, Any] | None:
+        """Return how the secrets are kept: the column `vault` of mistcore_store. Raises as `read` does."""
+        return self._current().vault
+
+    def _current(self) -> _Snapshot:
         changes = self._changes
         if changes is not None and changes.thread == threading.get_ident():
             before = self._snapshot if self._snapshot.revision < changes.revision else _Snapshot()
             with self._link.explained("read"):
-                return MappingProxyType(self._apply(before, changes.up_to_date(), changes.revision).records)
+                return self._apply(before, changes.up_to_date(), changes.revision)
         for _ in range(2):
             with self._reading, self._link.explained("read"):
                 if self._refresh():
-                    return MappingProxyType(self._snapshot.records)
+                    return self._snapshot
             with self.change():  # brings the tables up to date
                 pass
         raise AssertionError("the tables are of this version")
@@ -255,7 +263,19 @@ class PostgresqlStore(Store):
             kept = {row[0] for row in connection.execute("SELECT id FROM mistcore_backends")}
             records = {id: record for id, record in records.items() if id in kept}
             positions = {id: position for id, position in positions.items() if id in kept}
-        return _Snapshot(revision, records, positions)
+        text = (connection.execute("SELECT vault::text FROM mistcore_store").fetchone() or (None,))[0]
+        return _Snapshot(revision, records, positions, self._decoded_vault(text) if text else None)
+
+    def _decoded_vault(self, text: str) -> dict[str, Any]:
+        with suppress(ValueError, RecursionError):
+            vault = read_json(text)
+            if type(vault) is dict:
+                return vault
+        raise self._link.error(
+            f"the store {self.location} is damaged: the column vault of mistcore_store holds no object",
+            reason="damaged",
+            remedy="It was left untouched. Put back what stood there.",
+        )
 
     def _decoded(self, id: str, text: str) -> Record:
         try:
@@ -295,6 +315,7 @@ class _Snapshot:
     revision: int = -1
     records: dict[str, Record] = attrs.field(factory=dict)
     positions: dict[str, int] = attrs.field(factory=dict)
+    vault: Mapping[str, Any] | None = None
 
 
 class _Changes:
@@ -344,6 +365,13 @@ class _Changes:
                 self._is_changed = True
                 return
         raise KeyError(id)
+
+    def put_vault(self, settings: Mapping[str, Any] | None) -> None:
+        self._check()
+        with self._link.explained("changed"):
+            value = None if settings is None else json.dumps(settings)
+            self.up_to_date().execute("UPDATE mistcore_store SET vault = %s", [value])
+            self._is_changed = True
 
     def up_to_date(self) -> Connection:
         """Send what was put, and return the connection."""

@@ -145,7 +145,9 @@ def test_check_says_for_each_and_ends_with_3_when_some_failed(mist, prod) -> Non
     rows = {row["backend"]: row for row in result.json}
     assert rows["prod"]["account"]["name"] == "me@acme.example"
     assert (rows["broken"]["status"], rows["broken"]["error"]) == ("failed", "AuthenticationFailed")
-    assert "mist: broken: the token ••• is not known" in mist("check").err
+    piped = mist("check")
+    assert "mist: broken: the token ••• is not known" in piped.err
+    assert {json.loads(line)["backend"] for line in piped.out.splitlines()} == {"prod", "broken"}
     assert mist("check", "broken").status == 1
     assert mist("check", "prod").status == 0
     assert mist("check", "nope").status == 1

@@ -19,9 +19,11 @@ def test_listing_all_some_and_in_every_form(mist) -> None:
         for backend in ("prod", "test")
         for name, id in (("db", "m-1002"), ("db", "m-2001"), ("web-1", "m-1001"))
     ]
-    lines = mist("machines").out.splitlines()
+    lines = mist("machines", "--output", "plain").out.splitlines()
     assert lines[0].startswith("NAME\tSTATE\tADDRESSES\tBACKEND\tID\t")
     assert lines[3].startswith("web-1\trunning\t1.2.3.4, 2001:db8::1, 10.0.0.1\tprod\tm-1001\t")
+    piped = [json.loads(line) for line in mist("machines", "WEB").out.splitlines()]
+    assert sorted(row["backend"] for row in piped) == ["prod", "test"]  # JSON lines, where nobody says otherwise
     assert len(mist("machines", "WEB", "--output", "jsonl").out.splitlines()) == 2
     assert mist("machines", "--output", "csv").out.splitlines()[0].startswith("name,state,addresses,backend,id")
 
@@ -166,7 +168,7 @@ def test_what_was_last_known_is_shown_with_its_age_and_nobody_is_asked(mist, sto
     assert all(row["as_of"].endswith("Z") for row in result.json)
     assert len(mist("machines", "WEB", "--cached", "--backend", "prod", "--json").json) == 1
     assert len(mist("machines", "--cached", "--state", "paused", "--tag", "env", "--json").json) == 0
-    lines = mist("machines", "--cached", "--backend", "prod").out.splitlines()
+    lines = mist("machines", "--cached", "--backend", "prod", "--output", "plain").out.splitlines()
     assert lines[0].endswith("\tAS OF")
     assert lines[1].endswith("Z")
     table = mist("machines", "--cached", "--backend", "prod", "--output", "table").out.splitlines()
