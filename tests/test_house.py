@@ -97,3 +97,10 @@ def test_nothing_is_left_to_do_later_and_no_code_is_commented_out(path: Path) ->
     text = path.read_text(encoding="utf-8")
     assert not re.search(r"\b(TODO|FIXME|XXX)\b", text)
     assert not re.search(r"^\s*# *(return|import|if .*:|for .*:|def |self\.)\b", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_nobody_sleeps_through_a_deadline_that_was_cancelled(path: Path) -> None:
+    """`mistcore.deadline.sleep` looks up in between; the server for tests has no deadline."""
+    if path.name not in {"deadline.py", "server.py"}:
+        assert "time.sleep(" not in path.read_text(encoding="utf-8")

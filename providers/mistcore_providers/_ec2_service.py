@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mistcore import Machine
-from mistcore.deadline import remaining
+from mistcore.deadline import sleep
 from mistcore.errors import MistError, PermissionDenied, ProviderError
 from mistcore.parallel import in_parallel
 from mistcore_providers import _ec2_credentials as ways
@@ -212,7 +212,7 @@ class Service:
                 age = time.monotonic() - self._created.get(machine_id, float("-inf"))
                 if errors.code_of(error) != "InvalidInstanceID.NotFound" or age > _YOUNG:
                     raise
-                time.sleep(remaining(1.0))
+                sleep(1.0)
 
     def key_name(self, key: str, region: str) -> str:
         """Return the name of a key pair; a public key's text is imported under a name made from it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import attrs
 
 from mistcore import Account, Image, Location, Machine, MachineState, Network, Provider, Size
-from mistcore.deadline import remaining
+from mistcore.deadline import sleep
 from mistcore.errors import MistError
 from mistcore.http import segment
 from mistcore.parallel import in_parallel
@@ -74,7 +73,7 @@ class OpenStackProvider(Provider):
             for _ in range(_FAULT_LOOKS):
                 if not _lacks_fault(raw):
                     break
-                time.sleep(remaining(_FAULT_LOOK))
+                sleep(_FAULT_LOOK)
                 raw = self._server(cloud, machine_id)
         for machine in self._machines(cloud, [raw]):
             return machine

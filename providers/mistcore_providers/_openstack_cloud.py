@@ -19,7 +19,7 @@ from keystoneauth1 import exceptions
 from keystoneauth1.access import AccessInfo
 from keystoneauth1.session import Session
 
-from mistcore.deadline import remaining
+from mistcore.deadline import sleep
 from mistcore.errors import MistError, NotSupported, ProviderError, UnknownRegion
 from mistcore.http.transport import Broken, Transport
 from mistcore_providers._openstack_errors import message_in, unreadable
@@ -296,7 +296,7 @@ class Cloud:
                 restarts -= 1
                 following = ""
                 markers.clear()
-                time.sleep(remaining(_PAUSE))
+                sleep(_PAUSE)
             marker = following
             markers.add(marker)
 

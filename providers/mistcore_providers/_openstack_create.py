@@ -16,7 +16,7 @@ from keystoneauth1 import exceptions
 from novaclient import client as novaclient
 from novaclient import exceptions as novaclient_errors
 
-from mistcore.deadline import remaining
+from mistcore.deadline import sleep
 from mistcore.errors import InvalidFields, MistError, NotSupported, ProviderError
 from mistcore_providers._openstack_cloud import Cloud
 from mistcore_providers._openstack_errors import translate
@@ -171,7 +171,7 @@ def _attach_floating_ip(cloud: Cloud, server_id: str, pool: str) -> None:
             raise ProviderError("the server has no network port", reason="timeout")
         if str(cloud.servers(f"/servers/{server_id}").get("server", {}).get("status")) == "ERROR":
             raise ProviderError("the server failed before it had a network port", reason="error_state")
-        time.sleep(remaining(_PORT_LOOK))
+        sleep(_PORT_LOOK)
     body = {"floatingip": {"floating_network_id": pool, "port_id": fixed[0]["id"]}}
     cloud.request("POST", "network", "/v2.0/floatingips", json=body)
 

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import attrs
 
 from mistcore import InvalidFields, MistError, PermissionDenied, ProviderError, Rejected
-from mistcore.deadline import remaining
+from mistcore.deadline import sleep
 from mistcore_providers._vcloud_data import address_rows, flag, href_id, rows
 from mistcore_providers._vcloud_errors import NO_ACCESS, task_error
 from mistcore_providers._vcloud_session import VcloudSession
@@ -152,7 +152,7 @@ class Vms:
                     reason="timeout",
                     remedy="Look at the machine again later.",
                 )
-            time.sleep(remaining(pause))
+            sleep(pause)
             pause = min(pause * 1.5, 3.0)
             task = self._session.get(path)
 
