@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mistcore.calls import provider_errors
+from mistcore.deadline import sleep
 from mistcore.errand import reopen
 from mistcore.errors import (
     AmbiguousName,
@@ -43,6 +44,8 @@ _ACTIONS: dict[MachineState, tuple[str, ...]] = {
     S.UNKNOWN: _ALL,
 }
 _IN_BETWEEN = ("rename", "destroy")
+#: The states that a machine does not leave by itself, and the reason to give who waits for another.
+_ENDS = {S.ERROR: "error_state", S.TERMINATED: "terminated"}
 
 
 class Backend:
@@ -320,16 +323,17 @@ class Backend:
             if machine.state is state:
                 return machine
             left = end - time.monotonic()
-            if machine.state is MachineState.ERROR or left <= 0:
-                failed = machine.state is MachineState.ERROR
+            ended = _ENDS.get(machine.state)
+            if ended or left <= 0:
                 raise ProviderError(
                     f"machine {machine.name or machine.id!r} is {machine.state}, not {state}"
-                    + ("" if failed else f", after {timeout:g} seconds"),
-                    reason="error_state" if failed else "timeout",
+                    + ("" if ended else f", after {timeout:g} seconds"),
+                    reason=ended or "timeout",
                     provider=self.provider,
                     backend=self.title,
                 )
-            time.sleep(min(interval, left))
+            with provider_errors("wait_for", provider=self.provider, backend=self.title, secrets=list):
+                sleep(min(interval, left))
 
     # -- how ----------------------------------------------------------------------------------------------------------
 

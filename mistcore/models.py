@@ -314,7 +314,9 @@ class Machine(_Record):
             progress: called with the machine at each look.
 
         Raises:
-            ProviderError: it went to the state `error`, or (reason "timeout") did not get there in time.
+            ProviderError: it went to the state `error` or `terminated` instead (reasons "error_state", "terminated"),
+                or (reason "timeout") did not get there in time.
+            Unreachable: (reason "timeout") the deadline in force passed before.
             MachineNotFound: it is gone; waiting for `terminated` ends well then.
 
         """

@@ -1,3 +1,5 @@
+from collections.abc import Iterable
+
 import pytest
 from fakes.acme import GOOD, Acme
 
@@ -5,12 +7,15 @@ from mistcore import (
     AmbiguousName,
     BackendManager,
     InvalidFields,
+    Machine,
     MachineNotFound,
     MachineState,
     NotSupported,
     ProviderError,
     Registry,
+    Unreachable,
 )
+from mistcore.deadline import deadline
 from mistcore.stores.memory import MemoryStore
 
 
@@ -43,6 +48,8 @@ def test_one_machine_by_id_name_or_beginning_of_an_id(backend) -> None:
         backend.machine("m-1")
     with pytest.raises(MachineNotFound, match="no machine 'nope'"):
         backend.machine("nope")
+    with pytest.raises(MachineNotFound):
+        backend.machine("m-")  # shorter ones are names that were mistyped
 
 
 def test_operations_of_a_bound_machine(backend) -> None:
@@ -99,6 +106,52 @@ def test_a_bug_in_a_provider_is_a_provider_error_with_its_cause_and_no_secret() 
     assert caught.value.reason == "bug"
     with pytest.raises(ProviderError, match="yielded dict instead of Machine"):
         backend_with("garbage").machines()
+
+
+class Fading(Acme):
+    """Machines that are seen in one state after the other, by what their token lists; after the last they are gone."""
+
+    def list_machines(self) -> Iterable[Machine]:
+        return [Machine("m-1", "web-1", "running")]
+
+    def get_machine(self, machine_id: str) -> Machine:
+        states = self.token.split()
+        seen = type(self).seen
+        type(self).seen += 1
+        if seen >= len(states):
+            raise self.machine_not_found(machine_id)
+        return Machine(machine_id, "web-1", states[seen])
+
+    seen = 0
+
+
+def fading(states: str) -> Machine:
+    Fading.seen = 0
+    client = BackendManager(MemoryStore(), registry=Registry({"acme": Fading}))
+    backend = client.add_backend("acme", "prod", "fra", token=states, check=False)
+    (machine,) = backend.machines()
+    return machine
+
+
+@pytest.mark.parametrize(("state", "reason"), [("error", "error_state"), ("terminated", "terminated")])
+def test_waiting_ends_at_once_in_a_state_that_nothing_leads_out_of(state: str, reason: str) -> None:
+    with pytest.raises(ProviderError, match=f"machine 'web-1' is {state}, not running$") as caught:
+        fading(f"starting {state} running").wait_for("running", 60, interval=0.01)
+    assert (caught.value.reason, caught.value.backend, caught.value.provider) == (reason, "prod", "acme")
+    assert Fading.seen == 2
+    assert fading(f"running {state}").wait_for(state, 60, interval=0.01).state == state
+
+
+def test_waiting_for_one_that_is_gone() -> None:
+    assert fading("running stopping").wait_for("terminated", 60, interval=0.01).state == "stopping"
+    with pytest.raises(MachineNotFound):
+        fading("running stopping").wait_for("stopped", 60, interval=0.01)
+
+
+def test_waiting_ends_with_the_deadline_in_force() -> None:
+    with deadline(0.2), pytest.raises(Unreachable) as caught:
+        fading("starting").wait_for("running", 60, interval=60)
+    assert (caught.value.reason, caught.value.backend, caught.value.provider) == ("timeout", "prod", "acme")
 
 
 def test_waiting_for_a_state(backend) -> None:
