@@ -171,7 +171,7 @@ class Registry(Mapping[str, "type[Provider]"]):
             duplicates = []
             for entry in sorted(entry_points(group=GROUP), key=_precedence):
                 first = entries.setdefault(entry.name, entry)
-                if first is not entry and (first.value, _package(first)) != (entry.value, _package(entry)):
+                if (first.value, _package(first)) != (entry.value, _package(entry)):
                     reason = f"the id {entry.name!r} is taken by {_package(first)}"
                     duplicates.append(_info(entry, reason))
             self._duplicates = duplicates

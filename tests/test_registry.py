@@ -122,6 +122,45 @@ def test_an_id_that_is_taken_is_reported_by_package(installed) -> None:
     assert "the id 'acme' is taken" in registry.plugins()[-1].problem
 
 
+@pytest.fixture
+def package(tmp_path, monkeypatch: pytest.MonkeyPatch):
+    """Put a package that provides something where installed packages are looked for, or one more time elsewhere."""
+
+    def put(name: str, lines: str, folder: str = "site") -> None:
+        place = tmp_path / folder / f"{name.replace('-', '_')}-1.0.dist-info"
+        place.mkdir(parents=True)
+        (place / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (place / "entry_points.txt").write_text(f"[mistcore.providers]\n{lines}\n")
+        monkeypatch.syspath_prepend(tmp_path / folder)
+
+    return put
+
+
+def test_our_own_package_comes_before_others_that_claim_an_id_of_ours(package) -> None:
+    package("aaa-first", "linode = fakes.acme:Acme\nacme = fakes.acme:Acme")
+    package("mistcore-linode", "linode = fakes.acme:Acme")
+    registry = Registry()
+    assert registry["linode"].__module__ == "mistcore_providers.linode"
+    assert registry["acme"] is Acme
+    duplicates = [info for info in registry.plugins() if info.id == "linode" and info.problem]
+    assert [info.package for info in duplicates] == ["aaa-first 1.0", "mistcore-linode 1.0"]
+    assert all("the id 'linode' is taken by mistcore " in info.problem for info in duplicates)
+
+
+def test_of_two_others_the_first_by_name_has_the_id(package) -> None:
+    package("Zebra", "acme = no_such_module:Nope")
+    package("ant", "acme = fakes.acme:Acme")
+    registry = Registry()
+    assert registry["acme"] is Acme
+    (duplicate,) = [info for info in registry.plugins() if info.problem]
+    assert (duplicate.package, duplicate.problem) == ("Zebra 1.0", "the id 'acme' is taken by ant 1.0")
+
+
+def test_what_is_found_twice_is_no_duplicate(installed) -> None:
+    registry = installed(acme="fakes.acme:Acme", acme_="fakes.acme:Acme")
+    assert [(info.id, info.problem) for info in registry.plugins()] == [("acme", "")]
+
+
 def test_unknown_ids_get_the_nearest(installed) -> None:
     registry = installed(acme="fakes.acme:Acme")
     with pytest.raises(UnknownProvider, match="Did you mean acme") as caught:
