@@ -1,3 +1,6 @@
+import ipaddress
+import traceback
+
 import pytest
 
 from mistcore import CredentialField
@@ -55,10 +58,18 @@ def test_a_problem_of_a_secret_never_shows_it() -> None:
     def refuse(value: str) -> None:
         raise ValueError(f"{value!r} is bad")
 
-    field = CredentialField("token", "API token", secret=True, validator=refuse)
+    field, password = CredentialField("token", "API token", secret=True, validator=refuse), "hunter" + "22"
     with pytest.raises(ValueError, match="…") as caught:
-        convert(field, "hunter22")
-    assert "hunter22" not in str(caught.value)
+        convert(field, password)
+    assert password not in str(caught.value)
+    assert password not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_problem_of_what_is_no_secret_keeps_its_cause() -> None:
+    field = CredentialField("address", "Address", validator=ipaddress.ip_address)
+    with pytest.raises(ValueError, match="'nowhere' does not appear") as caught:
+        convert(field, "nowhere")
+    assert isinstance(caught.value.__cause__, ValueError)
 
 
 def test_nearest_words() -> None:

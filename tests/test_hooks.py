@@ -1,3 +1,6 @@
+import sys
+import types
+
 import pytest
 from fakes.acme import GOOD, Acme
 
@@ -101,6 +104,46 @@ def test_providers_and_stores_may_come_from_a_plugin() -> None:
     client = BackendManager("acme://somewhere", registry=Registry([]), plugins=[More()])
     assert client.store is store
     assert [each["provider"] for each in client.supported_providers] == ["acme"]
+
+
+def test_the_plugin_that_was_added_last_is_asked_first(tmp_path, monkeypatch) -> None:
+    stores = {name: MemoryStore() for name in ("installed", "first", "last")}
+    asked: list[str] = []
+
+    class Keeper:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        @mistcore.hookimpl
+        def mistcore_store(self, url):
+            asked.append(self.name)
+            return stores[self.name] if self.name in url else None
+
+        @mistcore.hookimpl
+        def mistcore_backend_added(self, backend) -> None:
+            asked.append(f"{self.name} {backend.title}")
+
+    module = types.ModuleType("keeper_of_stores")
+    module.keeper = Keeper("installed")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    folder = tmp_path / "keeper-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: keeper\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text("[mistcore.plugins]\nkeeper = keeper_of_stores:keeper\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def opened(url: str) -> BackendManager:
+        asked.clear()
+        return BackendManager(url, registry=Registry([Acme]), plugins=[Keeper("first"), Keeper("last")])
+
+    assert opened("any://last-first-installed").store is stores["last"]
+    assert asked[0] == "last"
+    assert opened("any://first-installed").store is stores["first"]
+    client = opened("any://installed")
+    assert client.store is stores["installed"]
+    asked.clear()
+    client.add_backend("acme", "a", "fra", token=GOOD)
+    assert asked == ["last a", "first a", "installed a"]
 
 
 def test_a_misspelt_hook_is_an_error() -> None:

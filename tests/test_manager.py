@@ -19,6 +19,7 @@ from mistcore import (
     UnknownProvider,
     UnknownRegion,
 )
+from mistcore.stores.base import Record
 from mistcore.stores.memory import MemoryStore
 
 
@@ -133,6 +134,23 @@ def test_one_backend_by_id_title_or_beginning_of_an_id(client: BackendManager) -
     assert set(caught.value.candidates) == {first.id, second.id}
     with pytest.raises(BackendNotFound, match="Did you mean 'production'"):
         client.backend("produktion")
+
+
+def test_the_beginning_of_an_id_has_to_be_three_letters_and_of_one_only(store: MemoryStore, client) -> None:
+    with store.change() as transaction:
+        for id, title in (("abc1", "one"), ("abd1", "two"), ("xyz1", "abd")):
+            transaction.put(Record(id=id, title=title, provider="acme"))
+    assert client.backend("abc").title == "one"
+    assert client.backend("abd").id == "xyz1"  # a title comes before the beginning of an id
+    for name in ("ab", "x", ""):
+        with pytest.raises(BackendNotFound):
+            client.backend(name)
+    with store.change() as transaction:
+        transaction.put(Record(id="abc2", title="three", provider="acme"))
+    with pytest.raises(AmbiguousName) as caught:
+        client.backend("abc")
+    assert set(caught.value.candidates) == {"abc1", "abc2"}
+    assert client.backend("abc2").title == "three"
 
 
 def test_two_managers_on_one_store_see_each_others_changes(client: BackendManager, store: MemoryStore) -> None:
@@ -251,6 +269,40 @@ def test_providers_are_closed_with_the_manager(store: MemoryStore) -> None:
         backend.machines()
         assert Acme.closed == before
     assert Acme.closed == before + 1
+
+
+def test_the_provider_of_a_backend_is_closed_when_that_is_removed(client: BackendManager) -> None:
+    kept, removed = add(client, "kept"), add(client, "removed")
+    for backend in (kept, removed):
+        backend.machines()
+    before = Acme.closed
+    removed.delete()
+    assert Acme.closed == before + 1
+    kept.machines()
+    assert Acme.closed == before + 1
+
+
+def test_a_provider_in_use_is_closed_by_its_last_user(client: BackendManager, store: MemoryStore) -> None:
+    backend = add(client, "prod")
+    before = Acme.closed
+    with client.pool.use(store.read()[backend.id]) as provider:
+        backend.delete()
+        assert Acme.closed == before
+        assert provider.check()
+    assert Acme.closed == before + 1
+
+
+def test_whose_plugin_is_gone_is_told_which_package_to_install(store, tmp_path, monkeypatch) -> None:
+    folder = tmp_path / "mistcore_acme-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: mistcore-acme\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text("[mistcore.providers]\nacme = fakes.acme:Acme\n")
+    with monkeypatch.context() as installed:
+        installed.syspath_prepend(tmp_path)
+        add(BackendManager(store), "prod")
+    with pytest.raises(UnknownProvider) as caught:
+        BackendManager(store).backend("prod").machines()
+    assert caught.value.remedy == "Its plugin is not installed any more: pip install mistcore-acme"
 
 
 def test_threads_may_share_a_manager(client: BackendManager) -> None:
