@@ -284,6 +284,16 @@ def test_a_circle_is_noticed() -> None:
         assert len(odd.requests) == 2
 
 
+def test_a_page_that_comes_again_under_another_name() -> None:
+    with (
+        Odd(rows(1, next="a"), rows(2, 3, next="b"), lambda number: rows(4, 5, next=str(number))) as odd,
+        pytest.raises(ProviderError, match="the same page again and again") as caught,
+    ):
+        list(RestSession(odd.url).follow("/x", items="rows", next="next", param="token"))
+    assert caught.value.reason == "paging"
+    assert len(odd.requests) == 4
+
+
 @pytest.mark.parametrize("link", ["http://evil.example/x", "//evil.example/x", "https://127.0.0.1/x"])
 def test_links_to_elsewhere_are_not_followed(link: str) -> None:
     with Odd(rows(1, next=link)) as odd, pytest.raises(ProviderError, match="elsewhere"):

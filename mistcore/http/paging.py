@@ -103,11 +103,15 @@ def followed(
     """Yield the items of all pages, each of which says where the next one is."""
     seen = {_asked(url, query)}
     empty = 0
+    before: list[Any] = []
     while True:
         answer = fetch(url, query)
         body = answer.json()
         found = _list(_find(items, body, answer), items)
+        if found and found == before:
+            raise _paging_error("the service gives the same page again and again")
         yield from found
+        before = found
         empty = 0 if found else empty + 1
         following = _find(after, body, answer)
         if following in (None, "", False) or following == {}:
