@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ class OpenApi:
     def __init__(self, root: Path, *, corrections: tuple[Correction, ...] = ()) -> None:
         self._files: dict[Path, Any] = {}
         self._resolved: dict[tuple[Path, str], Any] = {}
+        self._lock = threading.RLock()
         self._root = root.resolve()
         whole = self._load(self._root)
         for correct in corrections:
@@ -162,14 +164,15 @@ class OpenApi:
 
     @functools.cache  # noqa: B019 - one document lives as long as the tests do
     def _operation(self, method: str, path: str) -> tuple[Any, dict[str, str]] | None:
-        for pattern, template in self._paths:
-            item = self._load(self._root)["paths"][template]
-            match = pattern.match(path)
-            if match and method.lower() in item:
-                shared = self._resolve(item.get("parameters") or [], self._root)
-                operation = dict(self._resolve(item[method.lower()], self._root))
-                operation["parameters"] = [*shared, *operation.get("parameters", ())]
-                return operation, match.groupdict()
+        with self._lock:  # what another thread has yet to resolve is empty
+            for pattern, template in self._paths:
+                item = self._load(self._root)["paths"][template]
+                match = pattern.match(path)
+                if match and method.lower() in item:
+                    shared = self._resolve(item.get("parameters") or [], self._root)
+                    operation = dict(self._resolve(item[method.lower()], self._root))
+                    operation["parameters"] = [*shared, *operation.get("parameters", ())]
+                    return operation, match.groupdict()
         return None
 
     def _load(self, path: Path) -> Any:

@@ -20,6 +20,7 @@ from fakes.openapi import Correction, OpenApi, document
 
 from mistcore import AuthenticationFailed, MistError, ProviderError, RateLimited, Rejected
 from mistcore.deadline import deadline
+from mistcore.parallel import in_parallel
 from mistcore.testing.server import Request, Response, json_response, route
 from mistcore_providers.digitalocean import DigitalOcean
 from mistcore_providers.linode import Linode
@@ -400,3 +401,9 @@ def test_no_page_of_vpcs_is_one(as_published: OpenApi, linodes: OpenApi, plain: 
         ({"colour": "red"}, "('colour' was unexpected)"),
     ):
         assert words in linodes.problems(asked, json_response(media["example"] | change))[0]
+
+
+def test_threads_that_ask_at_once_see_a_whole_document(api_specs: Path) -> None:
+    fresh = OpenApi(api_specs / FakeDigitalOcean.DOCUMENT)
+    asked = [request("GET", f"/v2/{what}", query={"page": "1"}) for what in ("droplets", "images", "sizes", "regions")]
+    assert [found for found in in_parallel(fresh.request_problems, asked * 8, workers=16) if found] == []

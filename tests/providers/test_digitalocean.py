@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import ssl
 import threading
@@ -523,6 +524,44 @@ def test_recorded_responses_read_right(api_specs: Path) -> None:
         assert all(size.price_month for size in sizes.values())
         assert {place.id for place in digitalocean.list_locations()} >= {"nyc1"}
         assert all(image.id and image.name for image in digitalocean.list_images())
+
+
+def test_recorded_answers_to_what_is_done_read_right(
+    service: FakeDigitalOcean, digitalocean: DigitalOcean, api_specs: Path
+) -> None:
+    def recorded(name: str, status: int = 200) -> Foreign:
+        body = (api_specs / "digitalocean" / "libcloud_v2" / f"{name}.json").read_bytes()
+        return Foreign(status, body, {"Content-Type": "application/json"})
+
+    for name, act in {
+        "ex_power_on_node": digitalocean.start_machine,
+        "ex_shutdown_node": digitalocean.stop_machine,
+        "reboot_node": digitalocean.reboot_machine,
+        "ex_hard_reboot": functools.partial(digitalocean.reboot_machine, force=True),
+        "ex_rename_node": functools.partial(digitalocean.rename_machine, name="web-2"),
+    }.items():
+        service.requests.clear()
+        answer = recorded(name, 201)
+        service.fault(answer)
+        service.fault(recorded("create_node"), where=lambda request: request.method == "GET")  # a completed action
+        act("12345")
+        action = json.loads(answer.body)["action"]
+        assert action["status"] == "in-progress"
+        assert asked(service)[1] == f"GET /v2/droplets/12345/actions/{action['id']}"
+    service.fault(recorded("list_nodes_empty"), times=2)
+    assert list(digitalocean.list_machines()) == []
+    service.fault(recorded("list_nodes_page_1"), where=lambda request: "type" not in request.query)
+    assert [machine.name for machine in digitalocean.list_machines()] == ["example.com"]
+    assert "2" in [request.query.get("page") for request in service.requests]  # of two droplets, one is gone by then
+    service.fault(recorded("list_key_pairs"))
+    with pytest.raises(Rejected, match="7717 are invalid key identifiers"):  # found by its name, unknown to the rest
+        digitalocean.create_machine("web-1", image="debian-12-x64", size="s-1vcpu-1gb", key="test1")
+    service.fault(recorded("error_invalid_image", 422))
+    with pytest.raises(Rejected, match="You specified an invalid image"):
+        digitalocean.create_machine("web-1", image="debian-12-x64", size="s-1vcpu-1gb")
+    service.fault(recorded("error", 401))
+    with pytest.raises(AuthenticationFailed, match="Unable to authenticate you"):
+        digitalocean.check()
 
 
 # -- the declaration --------------------------------------------------------------------------------------------------

@@ -596,6 +596,28 @@ def test_recorded_responses_read_right(api_specs: Path) -> None:
         assert {place.country for place in linode.list_locations()} >= {"IN", "US"}
 
 
+def test_recorded_answers_to_what_is_done_read_right(service: FakeLinode, linode: Linode, api_specs: Path) -> None:
+    def recorded(name: str) -> Foreign:
+        body = (api_specs / "linode" / "libcloud_v4" / f"{name}.json").read_bytes()
+        return Foreign(200, body, {"Content-Type": "application/json"})
+
+    service.fault(recorded("create_node"))
+    created = linode.create_machine(**WHOLE)
+    assert (created.id, created.name, created.state) == ("45501392", "TestNode", MachineState.PENDING)
+    assert created.public_ips == ("45.32.179.25", "2a39:7b00::f03c:92dd:f277:4ff4")
+    assert created.private_ips == ("192.168.206.100",)
+    service.fault(recorded("create_node_no_image"))
+    assert linode.get_machine("33431975").image == ""
+    service.fault(recorded("ex_rename_node"))
+    linode.rename_machine("22344420", "new_name")
+    service.fault(recorded("list_key_pairs"))
+    linode.create_machine(**WHOLE, key="My SSH Key")
+    sent = service.requests[-1].json()["authorized_keys"]
+    assert sent == ["ssh-rsa AAAA_valid_public_ssh_key_123456785== user@their-computer"]
+    service.fault(recorded("list_images"))
+    assert all(image.id and image.name for image in linode.list_images())
+
+
 # -- the declaration --------------------------------------------------------------------------------------------------
 
 
