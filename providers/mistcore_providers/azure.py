@@ -6,7 +6,7 @@ Facts: the REST references of Microsoft.Compute, Microsoft.Network, Microsoft.Au
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -162,9 +162,8 @@ class Azure(Provider):
         Permissions come from the roles on the subscription itself; None where there are only roles further down.
         """
         arm = self._arm()
-        subscription, permissions = in_parallel(
-            lambda call: call(), (partial(arm.get, arm.root, SUBSCRIPTIONS), arm.permissions)
-        )
+        calls: tuple[Callable[[], Any], ...] = (partial(arm.get, arm.root, SUBSCRIPTIONS), arm.permissions)
+        subscription, permissions = in_parallel(lambda call: call(), calls)
         subscription = subscription if isinstance(subscription, Mapping) else {}
         state = str(subscription.get("state") or "")
         return Account(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from mistcore import (
     Account,
@@ -71,7 +71,7 @@ class Vcloud(Provider):
 
     The predefined role **vApp User** has all but creating, **vApp Author** has all of these.
     """
-    limits = (
+    limits: ClassVar[tuple[str, ...]] = (
         "Sizes are sizing policies, which Cloud Director 10.0 and newer have; older ones have no list of sizes.",
         "A template with several machines cannot be created from, and a machine is never added to a vApp that exists.",
         "Machines have no tags: the metadata of Cloud Director is not read.",
