@@ -1,10 +1,11 @@
 """Writes docs/providers/ from the declarations of the providers.
 
-`python docs/generate.py` before `mkdocs build`; the pages are not kept in the repository, so they cannot grow old.
+mkdocs does it before each build (docs/hooks.py); the pages are not kept in the repository, so they cannot grow old.
 """
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,11 +31,17 @@ def fields_of(cls: type[Provider]) -> list[str]:
         if field.choices:
             notes.append("one of " + ", ".join(f"`{choice}`" for choice in field.choices))
         elif field.default not in (None, ""):
-            notes.append(f"default `{field.default}`")
+            notes.append(f"default `{shown(field.default)}`")
         if field.env:
-            notes.append(f"`{field.env}`")
-        rows.append((f"`{field.name}`", field.label, "; ".join(notes), field.help))
-    return table(("field", "", "", "help"), rows)
+            notes.append(f"environment: `{field.env}`")
+        if field.file:
+            notes.append("a path, or the text itself")
+        rows.append((f"`{field.name}`", f"**{field.label}.** {field.help}", "<br>".join(notes)))
+    return table(("field", "what it is, and where to get it", ""), rows)
+
+
+def shown(default: object) -> object:
+    return {True: "yes", False: "no"}[default] if isinstance(default, bool) else default
 
 
 def operations_of(cls: type[Provider]) -> list[str]:
@@ -51,16 +58,22 @@ def page(name: str, cls: type[Provider]) -> str:
     lines = [f"# {cls.title}", "", f"`{name}`" + (f" · extra `mistcore[{cls.extra or name}]`" if cls.extra else ""), ""]
     if cls.retired:
         lines += ['!!! warning "This service has closed"', "", f"    {cls.retired}", ""]
-    lines += [(cls.__doc__ or "").strip(), "", "## Fields", "", *fields_of(cls)]
-    if cls.regions:
-        rows = [(f"`{r.id}`", r.location, ", ".join(f"`{alias}`" for alias in r.aliases)) for r in cls.regions]
-        lines += ["## Regions", "", *table(("region", "place", "also"), rows)]
+    lines += [inspect.cleandoc(cls.__doc__ or ""), "", "## Fields", "", *fields_of(cls)]
     lines += ["## What it can do", "", *operations_of(cls)]
     if cls.rights:
         lines += ["## Credentials with the least rights", "", cls.rights, ""]
     if cls.limits:
         lines += ["## Known limits", "", *(f"- {limit}" for limit in cls.limits), ""]
+    if cls.regions:
+        rows = [(f"`{r.id}`", r.location, ", ".join(f"`{alias}`" for alias in r.aliases)) for r in cls.regions]
+        lines += ["## Regions", "", *table(("region", "place", "also"), rows)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def write(path: Path, text: str) -> None:
+    """Write a page if it is not so already: `mkdocs serve` builds anew whatever was written."""
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
 
 
 def main() -> int:
@@ -69,13 +82,20 @@ def main() -> int:
     PROVIDERS.mkdir(exist_ok=True)
     rows = []
     for name, cls in usable.items():
-        (PROVIDERS / f"{name}.md").write_text(page(name, cls), encoding="utf-8")
+        write(PROVIDERS / f"{name}.md", page(name, cls))
         done = sum(cls.supports(operation) for operation in MACHINE_ACTIONS.values())
+        creates = "yes" if cls.supports("create_machine") else ""
         note = "closed" if cls.retired else ""
-        rows.append((f"[{cls.title}]({name}.md)", f"`{name}`", len(cls.regions) or "", done, note))
-    head = ["# Providers", "", "Made from their declarations.", ""]
-    index = table(("provider", "id", "regions", "actions on a machine", ""), rows)
-    (PROVIDERS / "index.md").write_text("\n".join([*head, *index]), encoding="utf-8")
+        rows.append((f"[{cls.title}]({name}.md)", f"`{name}`", len(cls.regions) or "", done, creates, note))
+    head = [
+        "# Providers",
+        "",
+        "Each page is made from the provider's declaration: its fields, what it can do, which credentials with the",
+        "least rights it needs and where to get them, known limits, regions. `mist providers ID` says the same.",
+        "",
+    ]
+    index = table(("provider", "id", "regions", "actions on a machine", "creates", ""), rows)
+    write(PROVIDERS / "index.md", "\n".join([*head, *index]))
     return 0 if usable else 1
 
 

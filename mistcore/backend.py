@@ -191,8 +191,11 @@ class Backend:
         """Ask the service whether the credentials are good, and return whose they are.
 
         Raises:
-            AuthenticationFailed, PermissionDenied, Unreachable, RateLimited, ServiceRetired, ProviderError: all of
-                them `CheckFailed`. MissingDependency, InvalidFields (a reference that leads nowhere).
+            CheckFailed: as one of its kinds, which say why: `AuthenticationFailed`, `PermissionDenied`, `Unreachable`,
+                `RateLimited`, `ServiceRetired`, `ProviderError`.
+            MissingDependency: the library that the provider needs is not installed.
+            InvalidFields: a reference that leads nowhere.
+            BackendNotFound: it was removed meanwhile.
         """
         try:
             account = self._ask("check", lambda provider: provider.check())
@@ -230,7 +233,9 @@ class Backend:
         """Return the machine with this id, exact name or unambiguous beginning of an id.
 
         Raises:
-            MachineNotFound, AmbiguousName; and as `check` does.
+            MachineNotFound: there is none.
+            AmbiguousName: several answer to it.
+            CheckFailed: and whatever else `check` raises.
         """
         return choose_machine(name, self.machines(), f"there is no machine {name!r}", self)
 
@@ -273,7 +278,10 @@ class Backend:
             options: `image`, `size`, `location`, `network`, `key` …: what the provider takes.
 
         Raises:
-            InvalidFields: naming every missing and every unknown option. NotSupported, Rejected; and as `check` does.
+            InvalidFields: naming every missing and every unknown option.
+            NotSupported: the provider creates no machines.
+            Rejected: the service refused (a quota, a name that is taken).
+            CheckFailed: and whatever else `check` raises.
         """
         return self._bound(self.operate("create_machine", name, **options))
 
@@ -281,7 +289,11 @@ class Backend:
         """Call one of the provider's operations by its name ("reboot_machine"); `Machine.reboot()` and the like do.
 
         Raises:
-            NotSupported, MachineNotFound, Rejected, InvalidFields (an unknown option); and as `check` does.
+            NotSupported: the provider has no such operation.
+            MachineNotFound: it is not there.
+            Rejected: the service refused, as the machine's state forbids it, say.
+            InvalidFields: an option that the operation does not take.
+            CheckFailed: and whatever else `check` raises.
         """
 
         def call(provider: Provider) -> Any:

@@ -25,14 +25,19 @@ class CredentialField:
     """One thing that a provider needs to be let in; derived from the class, for command lines, forms and docs.
 
     Attributes:
-        name: the keyword (`api_key`). label: what a person reads ("API key"). help: where to get it, in a sentence.
+        name: the keyword (`api_key`).
+        label: what a person reads ("API key").
+        help: where to get it, in a sentence.
         type: "str", "int", "float" or "bool".
-        required: there is no default. default: the value used when none is given.
+        required: there is no default.
+        default: the value used when none is given.
         secret: never shown, logged or pickled.
         env: the environment variable that `mist add` takes the value from when it is not given.
-        choices: the only values allowed, when not empty. example: a made-up value, for help texts and forms.
+        choices: the only values allowed, when not empty.
+        example: a made-up value, for help texts and forms.
         address: the field says where the service is; changing it means that secrets must be given anew.
         file: the value may be the path of a file, or the text of such a file (a PEM key, say).
+        validator: called with the converted value; raises `ValueError` with words that say what is wrong with it.
 
     """
 

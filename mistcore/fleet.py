@@ -23,7 +23,15 @@ R = TypeVar("R")
 
 @attrs.frozen
 class CheckResult:
-    """How the check of one backend ended: `account` or `error` is set. `seconds` is how long it took."""
+    """How the check of one backend ended: `account` or `error` is set.
+
+    Attributes:
+        backend: the one that was checked.
+        account: whose credentials they are, where they are good.
+        error: why they cannot be used, otherwise.
+        seconds: how long it took.
+
+    """
 
     backend: Backend
     account: Account | None = None
@@ -49,7 +57,8 @@ class Walk(Generic[T, R]):
     Attributes:
         failures: every backend that failed so far, and its error.
         seconds: every backend that has answered so far, and how long it took.
-        backends: those that are asked, and `total`, how many they are.
+        backends: those that are asked.
+        total: how many these are.
 
     """
 

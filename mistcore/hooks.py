@@ -26,6 +26,7 @@ __all__ = ["GROUP", "Hooks", "hookimpl"]
 
 PROJECT = "mistcore"
 GROUP = "mistcore.plugins"
+"""The group of entry points that the installed plugins for these hooks are found by."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 

@@ -39,7 +39,13 @@ _OLD = 3600
 
 @attrs.frozen
 class LastListing:
-    """The machines of a backend as they were at the time `as_of` (UTC), without what was in their `extra`."""
+    """The machines of a backend as they were when it was last listed.
+
+    Attributes:
+        machines: all of them, without what was in their `extra`.
+        as_of: when that was, UTC.
+
+    """
 
     machines: list[Machine]
     as_of: datetime

@@ -130,7 +130,9 @@ class BackendManager:
         """Return the backends that fit every condition given, in the order in which they were added.
 
         Args:
-            id, name, provider: exactly this id, title, provider id.
+            id: exactly this id.
+            name: exactly this title.
+            provider: exactly this provider's id.
             search: a part of the title or id, in any case.
 
         Raises:
@@ -154,7 +156,9 @@ class BackendManager:
         """Return the one backend with this id, else this exact title, else whose id alone begins so.
 
         Raises:
-            BackendNotFound: with the nearest titles. AmbiguousName: several answer to it. StoreError.
+            BackendNotFound: there is none; the remedy names the nearest titles.
+            AmbiguousName: several answer to it.
+            StoreError: the store cannot be read.
         """
         records = self.store.read()
         if name in records:
@@ -187,7 +191,8 @@ class BackendManager:
         """Check credentials against the real service, keep them, and return the backend.
 
         Args:
-            provider: the id of a provider. title: what to call it; by default made from its address or provider.
+            provider: the id of a provider.
+            title: what to call it; by default made from its address or provider.
             region: the id or an alias of a region, where the provider has regions.
             check: False keeps the credentials without asking the service.
             fields: the provider's credential fields; values may be references, `env:NAME`, `file:PATH` or
@@ -318,17 +323,22 @@ class BackendManager:
         """Ask backends for their machines, side by side, and return an iterator that yields while they answer.
 
         Args:
-            id, name: only machines with exactly this id or name. search: only those with this text, in any case, in
-                their name, id or an address.
+            id: only machines with exactly this id.
+            name: only machines with exactly this name.
+            search: only machines with this text, in any case, in their name, id or an address.
             backends: which to ask (`Backend` objects, ids or titles); by default every enabled one.
             provider: only those of this provider.
             partial: the caller will look at `.failures`; otherwise `BackendsFailed` is raised at the end when some
                 backends failed, once everything else has been yielded.
-            timeout: seconds for each backend. deadline: seconds for the whole. workers: how many are asked at once.
+            timeout: seconds for each backend.
+            deadline: seconds for the whole; None for no end.
+            workers: how many are asked at once.
             executor: somebody else's pool to do the asking in.
 
         Raises:
             BackendsFailed: while iterating, at the end; its `machines` are those that did arrive.
+            InvalidFields: a number that cannot be.
+            BackendNotFound: one of `backends` is not there.
         """
         from mistcore.fleet import MachineWalk, keep_machines
 

@@ -22,6 +22,20 @@ class MachineState(enum.StrEnum):
     """The states of a machine, whatever its vendor calls them.
 
     A word that is none of these is `unknown`, never an exception: `MachineState("odd") is MachineState.UNKNOWN`.
+
+    Attributes:
+        RUNNING: "running": it is on, as far as its service can tell.
+        PENDING: "pending": it is being made, moved, resized or rebuilt.
+        STARTING: "starting": it is on its way to `running`.
+        STOPPING: "stopping": it is on its way to `stopped`.
+        STOPPED: "stopped": it is off and can be started again.
+        REBOOTING: "rebooting": it is on its way from `running` to `running`.
+        PAUSED: "paused": it is frozen in memory.
+        SUSPENDED: "suspended": its memory is saved to disk, or its service holds it back.
+        TERMINATED: "terminated": it is gone for good, though still shown.
+        ERROR: "error": its service says that something went wrong with it.
+        UNKNOWN: "unknown": its service says nothing about it, or a word that nobody here knows.
+
     """
 
     RUNNING = "running"
@@ -148,8 +162,16 @@ class Size(_Record):
     """A size that a machine can be created with (libcloud: NodeSize; AWS: instance type; OpenStack: flavor).
 
     Attributes:
-        cpus: virtual CPUs. memory: MiB. disk: GiB.
-        price_hour, price_month: in `currency` (ISO 4217), where the service tells.
+        id: what `create_machine` takes as `size`.
+        name: what a person calls it.
+        cpus: virtual CPUs.
+        memory: MiB.
+        disk: GiB.
+        architecture: "x86_64", "arm64" …; "" where the service does not tell.
+        price_hour: in `currency`, where the service tells.
+        price_month: in `currency`, where the service tells.
+        currency: ISO 4217, as "USD".
+        extra: what the vendor says beyond that, plain JSON values.
 
     """
 
@@ -167,7 +189,17 @@ class Size(_Record):
 
 @attrs.frozen
 class Image(_Record):
-    """What a machine can be created from. `created_at` is UTC."""
+    """What a machine can be created from.
+
+    Attributes:
+        id: what `create_machine` takes as `image`.
+        name: what a person calls it.
+        os: the operating system or distribution, in the vendor's words.
+        architecture: "x86_64", "arm64" …; "" where the service does not tell.
+        created_at: UTC, or None where the service does not tell.
+        extra: what the vendor says beyond that, plain JSON values.
+
+    """
 
     id: str = attrs.field(converter=str)
     name: str = ""
@@ -179,7 +211,15 @@ class Image(_Record):
 
 @attrs.frozen
 class Location(_Record):
-    """A place within a backend where a machine can be created (a zone, a data centre)."""
+    """A place within a backend where a machine can be created (a zone, a data centre).
+
+    Attributes:
+        id: what `create_machine` takes as `location`.
+        name: what a person calls it.
+        country: ISO 3166, as "DE", where the service tells.
+        extra: what the vendor says beyond that, plain JSON values.
+
+    """
 
     id: str = attrs.field(converter=str)
     name: str = ""
@@ -189,7 +229,15 @@ class Location(_Record):
 
 @attrs.frozen
 class Network(_Record):
-    """A network that a machine can be attached to. `cidr` is its address range, where it has one."""
+    """A network that a machine can be attached to.
+
+    Attributes:
+        id: what `create_machine` takes as `network`.
+        name: what a person calls it.
+        cidr: its address range ("10.0.0.0/20"), where it has one.
+        extra: what the vendor says beyond that, plain JSON values.
+
+    """
 
     id: str = attrs.field(converter=str)
     name: str = ""
@@ -206,10 +254,13 @@ class Machine(_Record):
 
     Attributes:
         id: the vendor's own id; unique within its backend.
+        name: what its owner calls it; "" where it has no name.
         state: one of `MachineState`; strings are converted, unknown ones to `unknown`.
-        public_ips, private_ips: every address, IPv4 before IPv6.
-        size, image, region: the vendor's names for them; "" where there is none. `region` is the closest place
-            that the service tells (a zone rather than its region).
+        public_ips: every public address, IPv4 before IPv6.
+        private_ips: every other address, IPv4 before IPv6.
+        size: the vendor's name for it; "" where there is none.
+        image: the vendor's name for it; "" where there is none.
+        region: the closest place that the service tells (a zone rather than its region); "" where it tells none.
         created_at: UTC, or None where the service does not tell.
         tags: labels or tags; a tag without a value has "".
         extra: what the vendor says beyond that, plain JSON values.
@@ -264,7 +315,11 @@ class Machine(_Record):
         return self._bound().actions(self)
 
     def start(self, **options: Any) -> None:
-        """Start it. Returns when the service has accepted that; see `wait_for`."""
+        """Start it. Returns when the service has accepted that; see `wait_for`.
+
+        This and what follows raise `NotSupported`, `MachineNotFound`, `Rejected` (not in this state), `InvalidFields`
+        (an unknown option), and the errors of `Backend.check`.
+        """
         self._bound().operate("start_machine", self.id, **options)
 
     def stop(self, **options: Any) -> None:
@@ -310,7 +365,9 @@ class Machine(_Record):
         """Wait until it is in `state` and return it as it is then.
 
         Args:
-            timeout: seconds to wait at the most. interval: seconds between two looks.
+            state: a `MachineState`, or its word.
+            timeout: seconds to wait at the most.
+            interval: seconds between two looks.
             progress: called with the machine at each look.
 
         Raises:

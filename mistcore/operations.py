@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["MACHINE_ACTIONS", "OPERATIONS", "REQUIRED_OPERATIONS"]
 
 REQUIRED_OPERATIONS = ("check", "list_machines")
-#: What can be done to one machine, by the word that people use.
+"""What every provider defines."""
 MACHINE_ACTIONS = {
     "start": "start_machine",
     "stop": "stop_machine",
@@ -26,6 +26,7 @@ MACHINE_ACTIONS = {
     "rename": "rename_machine",
     "destroy": "destroy_machine",
 }
+"""What can be done to one machine: the operation, by the word that people use."""
 OPERATIONS = (
     *REQUIRED_OPERATIONS,
     "get_machine",
@@ -36,6 +37,7 @@ OPERATIONS = (
     "list_locations",
     "list_networks",
 )
+"""Every operation that a provider may define, in the order in which they are told."""
 
 
 def guard(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -164,6 +164,7 @@ class Provider(_Declared):
         """Return the region that has this id or alias. Override it to accept regions that no list knows.
 
         Args:
+            region: an id or an alias, in any case.
             values: the other fields, as written by the user (references unresolved).
 
         Raises:
@@ -276,7 +277,12 @@ class Provider(_Declared):
         """Ask the service, in the cheapest way, whether the credentials are good, and return whose they are.
 
         Raises:
-            AuthenticationFailed, PermissionDenied, Unreachable, RateLimited, ServiceRetired, ProviderError.
+            AuthenticationFailed: the service does not accept the credentials.
+            PermissionDenied: they are good, but may not do this.
+            Unreachable: no usable answer came in time.
+            RateLimited: too many requests.
+            ServiceRetired: the service has closed.
+            ProviderError: the service failed, or answered nonsense.
 
         """
         raise NotImplementedError

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["GROUP", "PluginInfo", "Registry"]
 
 GROUP = "mistcore.providers"
+"""The group of entry points that providers are found by: the id is the name, `module:Class` the value."""
 #: The order of the listing is a promise: these first, then everybody else's by id. Nothing is imported by these names.
 _LISTING = [
     "bare_metal",
@@ -44,8 +45,10 @@ class PluginInfo:
     """What was found under one provider id.
 
     Attributes:
-        id: the provider's id. package: the distribution it comes from, with its version ("mistcore-acme 1.0"), or "".
-        target: where it lives ("mistcore_acme:Acme"). problem: why it cannot be used; "" when it can.
+        id: the provider's id.
+        package: the distribution it comes from, with its version ("mistcore-acme 1.0"), or "".
+        target: where it lives ("mistcore_acme:Acme").
+        problem: why it cannot be used; "" when it can.
 
     """
 

@@ -38,7 +38,16 @@ _HARMLESS = frozenset({"accept", "accept-encoding", "user-agent"})
 
 @attrs.frozen
 class Answer:
-    """A service's answer with a status below 400. Names in `headers` are case-insensitive; `body` is unpacked."""
+    """A service's answer with a status below 400.
+
+    Attributes:
+        status: the HTTP status.
+        headers: those of the answer; names are case-insensitive.
+        body: the body, unpacked.
+        method: the method of the request.
+        url: what was asked, without query and credentials.
+
+    """
 
     status: int
     headers: Mapping[str, str] = attrs.field(repr=False)

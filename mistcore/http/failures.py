@@ -37,9 +37,12 @@ class Failure:
     """A refusal: an answer with a status of 400 or more.
 
     Attributes:
-        status: the HTTP status. headers: those of the answer; names are case-insensitive.
-        body: the parsed JSON, or None where it is none. text: the body as text.
-        method, url: what was asked; the address is without query and credentials.
+        status: the HTTP status.
+        headers: those of the answer; names are case-insensitive.
+        body: the parsed JSON, or None where it is none.
+        text: the body as text.
+        method: the method of the request.
+        url: what was asked, without query and credentials.
 
     """
 

@@ -37,7 +37,8 @@ class RestSession:
         verify: whether the server's certificate is checked.
         ca_cert: path or PEM text of the only certificates to trust. Like `verify`, it wins over the environment.
         error: what a vendor means by a refusal; returns None where the common meaning (`error_for`) is right.
-        retries: how many more times a request is tried. max_body: bytes that an answer may have.
+        retries: how many more times a request is tried.
+        max_body: bytes that an answer may have.
 
     """
 
@@ -130,8 +131,10 @@ class RestSession:
         Args:
             method: the HTTP method.
             path: below the session's address; or a whole address of the same origin, as in a link to the next page.
-            json, data: the body, as JSON or as a form or bytes.
-            params, headers: the query, and headers beside those of the session.
+            json: the body, to be sent as JSON.
+            data: the body as a form (a mapping) or bytes.
+            params: the query.
+            headers: beside those of the session.
             safe: whether to repeat it does no harm; by default GET, HEAD and OPTIONS are safe.
             expect: "json" refuses a web page; anything else takes what comes.
             missing: the error to raise for the status 404.
@@ -189,12 +192,16 @@ class RestSession:
         """Yield every item of a list in numbered pages; side by side as soon as it is known how many there are.
 
         Args:
-            path, params, headers: as in `request`.
+            path: as in `request`.
+            params: as in `request`.
+            headers: as in `request`.
             items: where the items are in the body: a dotted name ("data.servers", "" for the body itself), or a
                 function of the body.
-            page, per_page: the names of the parameters for the page's number and size; or, as `page`, a function of
-                the page's index (from 0) and size that returns the parameters.
-            size: how many items to ask for: the most that the service allows. first: the first page's number.
+            page: the name of the parameter for the page's number; or a function of the page's index (from 0) and size
+                that returns the parameters.
+            per_page: the name of the parameter for the page's size.
+            size: how many items to ask for: the most that the service allows.
+            first: the first page's number.
             total: where the number of all items is (a dotted name, "header:X-Total", or a function of the body).
             count: the same for the number of pages.
             each: what to make of an item; called in the thread that fetched it, so that raw pages are not kept.
@@ -227,7 +234,9 @@ class RestSession:
         """Yield every item of a list whose pages each say where the next one is.
 
         Args:
-            path, params, headers: as in `request`.
+            path: as in `request`.
+            params: as in `request`.
+            headers: as in `request`.
             items: where the items are: a dotted name, or a function of the body.
             next: where the next page is: a dotted name, or a function of the body. A text is a link (absolute or
                 relative), or, where `param` names a parameter, that parameter's value (a token, marker or offset). A
@@ -307,12 +316,14 @@ def get_json(
     """Return the JSON at an address: all that the smallest provider needs.
 
     Args:
-        url: the whole address. token: sent as `Authorization: Bearer …`.
-        params, headers: the query, and further headers.
+        url: the whole address.
+        token: sent as `Authorization: Bearer …`.
+        params: the query.
+        headers: further headers.
         options: those of `RestSession`: `auth`, `timeout`, `verify`, `ca_cert` …
 
     Raises:
-        AuthenticationFailed, PermissionDenied, RateLimited, Rejected, ProviderError, Unreachable.
+        CheckFailed: as `RestSession.request` raises it.
 
     """
     bearer = {"Authorization": f"Bearer {token}"} if token else {}

@@ -17,7 +17,16 @@ __all__ = ["Record", "Store", "Transaction"]
 class Record:
     """One stored backend, as written: references unresolved, secrets as the store keeps them.
 
-    `created_at` is aware UTC. `unknown` holds keys of the stored form that this version does not know; they are kept.
+    Attributes:
+        id: 28 letters and digits, the same for ever.
+        title: what its owner calls it.
+        provider: the id of its provider.
+        region: the vendor's id of its region, or "".
+        enabled: whether it is asked when all backends are.
+        created_at: when it was added, aware UTC.
+        credentials: the fields by name, as the store keeps them.
+        unknown: keys of the stored form that this version does not know; they are kept.
+
     """
 
     id: str

@@ -39,7 +39,17 @@ __all__ = ["FakeService", "Request", "Response", "json_response", "route"]
 
 @attrs.frozen
 class Request:
-    """What a client sent. Header names are case-insensitive in `headers.get()`; `query` holds each key's last value."""
+    """What a client sent.
+
+    Attributes:
+        method: the HTTP method, in capitals.
+        path: without the query.
+        query: the query, with each key's last value.
+        query_lists: the query, with all values of each key.
+        headers: those of the request; names are case-insensitive in `headers.get()`.
+        body: the body as it came.
+
+    """
 
     method: str
     path: str
@@ -62,6 +72,9 @@ class Response:
     """What to answer.
 
     Attributes:
+        status: the HTTP status.
+        body: the body; its length is sent as Content-Length.
+        headers: beside Server, Date and Content-Length.
         delay: seconds to wait before the first byte.
         chunk_delay: seconds to wait between two bytes of the body: a server that trickles.
         cut: send only so many bytes of the body and close, although Content-Length promised all of it.
