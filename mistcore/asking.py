@@ -14,7 +14,7 @@ import attrs
 from mistcore.backend import Backend
 from mistcore.deadline import Deadline, deadline
 from mistcore.errand import Outcome, Parcel, ask_backend
-from mistcore.errors import MistError, ProviderError, Unreachable
+from mistcore.errors import InvalidFields, MistError, ProviderError, Unreachable
 
 __all__ = ["Answer", "Asking", "Limits"]
 
@@ -33,6 +33,17 @@ class Limits:
     deadline: float | None = None
     workers: int = 32
     executor: Executor | None = None
+
+    def __attrs_post_init__(self) -> None:
+        problems = {}
+        if self.timeout <= 0:
+            problems["timeout"] = "must be more than 0 seconds"
+        if self.deadline is not None and self.deadline <= 0:
+            problems["deadline"] = "must be more than 0 seconds"
+        if self.workers < 1:
+            problems["workers"] = "must be at least 1"
+        if problems:
+            raise InvalidFields(problems)
 
 
 @attrs.frozen

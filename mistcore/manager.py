@@ -14,7 +14,7 @@ import attrs
 from mistcore import credentials
 from mistcore.backend import Backend
 from mistcore.commands import Commands
-from mistcore.errors import AmbiguousName, BackendNotFound, InvalidFields, MistError, NotSupported
+from mistcore.errors import AmbiguousName, BackendNotFound, MistError, NotSupported
 from mistcore.hooks import Hooks
 from mistcore.last_known import LastKnown
 from mistcore.new_records import TrialStore, clean_title, default_title, new_id, require_secrets_anew
@@ -25,7 +25,6 @@ from mistcore.stores.base import Record, Store
 from mistcore.vault import Vault
 
 if TYPE_CHECKING:
-    from mistcore.asking import Limits
     from mistcore.fleet import CheckWalk, MachineWalk
 
 __all__ = ["BackendManager"]
@@ -340,11 +339,13 @@ class BackendManager:
             InvalidFields: a number that cannot be.
             BackendNotFound: one of `backends` is not there.
         """
+        from mistcore.asking import Limits
         from mistcore.fleet import MachineWalk, keep_machines
 
+        limits = Limits(timeout, deadline, workers, executor)
         chosen = self._chosen(backends, provider, None)
         keep = keep_machines(id=id, name=name, search=search)
-        return MachineWalk(chosen, _limits(timeout, deadline, workers, executor), keep=keep, partial=partial)
+        return MachineWalk(chosen, limits, keep=keep, partial=partial)
 
     def check(
         self,
@@ -362,9 +363,11 @@ class BackendManager:
         `search` chooses backends by a part of their title or id. The rest is as for `machines`; nothing is raised for
         a backend that fails: its result holds the error.
         """
+        from mistcore.asking import Limits
         from mistcore.fleet import CheckWalk
 
-        return CheckWalk(self._chosen(backends, provider, search), _limits(timeout, deadline, workers, executor))
+        limits = Limits(timeout, deadline, workers, executor)
+        return CheckWalk(self._chosen(backends, provider, search), limits)
 
     # -- how ----------------------------------------------------------------------------------------------------------
 
@@ -432,18 +435,3 @@ class BackendManager:
 
     def _tell(self, hook: str, **arguments: Any) -> None:
         self._local.events.append((hook, arguments))
-
-
-def _limits(timeout: float, deadline: float | None, workers: int, executor: Executor | None) -> Limits:
-    from mistcore.asking import Limits
-
-    problems = {}
-    if timeout <= 0:
-        problems["timeout"] = "must be more than 0 seconds"
-    if deadline is not None and deadline <= 0:
-        problems["deadline"] = "must be more than 0 seconds"
-    if workers < 1:
-        problems["workers"] = "must be at least 1"
-    if problems:
-        raise InvalidFields(problems)
-    return Limits(timeout, deadline, workers, executor)
