@@ -24,6 +24,7 @@ MODULES = (
     "mistcore.stores",
     "mistcore.testing",
     "mistcore.testing.server",
+    "mistcore.vault",
 )
 
 

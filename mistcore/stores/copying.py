@@ -22,7 +22,9 @@ def copy_store(source: Store, target: Store, *, vaults: tuple[Vault, Vault] | No
     one keeps them in its own way, for which both vaults are needed, and never in a weaker one.
 
     Args:
-        source, target: the stores. vaults: that of the source and that of the target, where one of them seals secrets.
+        source: the store that is only read.
+        target: the store that is written.
+        vaults: that of the source and that of the target, where one of them seals secrets.
 
     Raises:
         StoreError: the target has another version of one of them (reason "conflict"), would keep secrets plain that are
