@@ -36,7 +36,8 @@ class Vault:
     """The secrets of one store. Safe to use from several threads.
 
     Args:
-        store: the store. secret_names: gives the secret fields of a provider by its id; None where nobody knows.
+        store: the store.
+        secret_names: gives the secret fields of a provider by its id; None where nobody knows.
         passphrase: the passphrase, or what asks for it: called once, when it is needed.
 
     """
@@ -142,12 +143,16 @@ class Vault:
 
         Args:
             kind: "plain", "keyring" or "sealed".
-            passphrase, key_file, key_env: for "sealed", one of them: what to derive the key from, the path of a file
-                that holds it (which is made, if it is not there), or the name of a variable that does.
+            passphrase: for "sealed", this or one of the others: what to derive the key from.
+            key_file: the path of a file that holds the key; it is made, if it is not there.
+            key_env: the name of a variable that holds the key.
 
         Raises:
-            InvalidFields: no such kind, or a passphrase that is too short. NotSupported: this store can only keep them
-                plain. VaultError: as `open` does. StoreError. MissingDependency.
+            InvalidFields: no such kind, or a passphrase that is too short.
+            NotSupported: this store can only keep them plain.
+            VaultError: as `open` does.
+            StoreError: the store could not be read or written.
+            MissingDependency: what it takes is not installed.
 
         """
         if kind not in KINDS:
