@@ -59,10 +59,11 @@ class DigitalOcean(Provider):
     - Sizes, images, locations and networks: `sizes:read` with `regions:read`, `image:read`, `regions:read`,
       `vpc:read`.
     - To start, stop, reboot and rename: `droplet:update`.
-    - To destroy: `droplet:delete`; with `storage`, also `block_storage:delete`, `block_storage_snapshot:delete`,
-      `image:delete` and `reserved_ip:delete`, which the service wants for that request as a whole.
-    - To create: `droplet:create`; with a key, `ssh_key:read`, and for one that the account has not got,
-      `ssh_key:create`.
+    - To destroy: `droplet:delete`; with `storage`, also `droplet:read` and `block_storage:read` to see the volumes, and
+      `block_storage:delete`, `block_storage_snapshot:delete`, `image:delete` and `reserved_ip:delete`, which the
+      service wants for that request as a whole.
+    - To create: `droplet:create` and `image:read`; with tags, `tag:create`; with a network, `vpc:read`; with a key,
+      `ssh_key:read`, and for one that the account has not got, `ssh_key:create`.
     """
     limits = (
         "Machines have no pause, suspend and resume: DigitalOcean has no such thing.",
@@ -165,8 +166,14 @@ class DigitalOcean(Provider):
         self._act(machine_id, "rename", name=_checked_name(name))
 
     def destroy_machine(self, machine_id: str, *, storage: bool = False) -> None:
-        """Delete a droplet, with its own disk; with `storage` the volumes that are attached to it, too."""
-        volumes = list(self._droplet(machine_id).get("volume_ids") or ()) if storage else []
+        """Delete a droplet, with its own disk; with `storage` the volumes that are attached to it, too.
+
+        Raises:
+            PermissionDenied: the token may not delete, or with `storage` may not even see the volumes; nothing has been
+                deleted then.
+
+        """
+        volumes = self._volumes(machine_id) if storage else []
         path, missing = self._path(machine_id), self.machine_not_found(machine_id)
         if volumes:
             path = f"{path}/destroy_with_associated_resources/selective"
@@ -279,6 +286,15 @@ class DigitalOcean(Provider):
             "droplet"
         ]
         return droplet
+
+    def _volumes(self, machine_id: str) -> list[str]:
+        droplet = self._droplet(machine_id)
+        if "volume_ids" not in droplet:
+            raise PermissionDenied(
+                "the token may not see which volumes are attached",
+                remedy="Give the token the scope block_storage:read, or destroy the machine without its storage.",
+            )
+        return list(droplet["volume_ids"] or ())
 
     def _act(self, machine_id: str, action: str, **arguments: Any) -> None:
         path, missing = f"{self._path(machine_id)}/actions", self.machine_not_found(machine_id)

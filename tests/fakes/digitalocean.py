@@ -38,6 +38,9 @@ _HIDDEN = {
     "volume_ids": "block_storage:read",
     "vpc_uuid": "vpc:read",
 }
+#: What only tokens with a scope may ask for in a new droplet, and what else deleting a droplet with others takes.
+_NEEDED = {"image": "image:read", "ssh_keys": "ssh_key:read", "tags": "tag:create", "vpc_uuid": "vpc:read"}
+_NEEDED_TO_DELETE_ALL = ("block_storage:delete", "block_storage_snapshot:delete", "image:delete", "reserved_ip:delete")
 
 
 def _now() -> str:
@@ -191,8 +194,8 @@ class FakeDigitalOcean(DescribedService):
         scopes = self.tokens[_token(request)]
         return scopes is None or scope is None or scope in scopes
 
-    def _listing(self, request: Request, name: str, rows: Iterable[Any], scope: str) -> Response:
-        if refusal := self._needs(request, scope):
+    def _listing(self, request: Request, name: str, rows: Iterable[Any], *scopes: str) -> Response:
+        if refusal := self._needs(request, *scopes):
             return refusal
         rows = list(rows)
         page, size = int(request.query.get("page", 1)), min(int(request.query.get("per_page", 20)), 200)
@@ -347,9 +350,9 @@ class FakeDigitalOcean(DescribedService):
 
     @route("POST", "/v2/droplets")
     def create_droplet(self, request: Request) -> Response:
-        if refusal := self._needs(request, "droplet:create"):
-            return refusal
         body = request.json()
+        if refusal := self._needs(request, "droplet:create", *(_NEEDED[name] for name in body if name in _NEEDED)):
+            return refusal
         if not _NAME.match(body["name"]):
             return problem(422, "Only valid hostname characters are allowed. (a-z, A-Z, 0-9, . and -)")
         if len(self.droplets) >= self.account["droplet_limit"]:
@@ -402,7 +405,7 @@ class FakeDigitalOcean(DescribedService):
 
     @route("DELETE", "/v2/droplets/{id}/destroy_with_associated_resources/selective")
     def delete_selectively(self, request: Request, id: str) -> Response:
-        if refusal := self._needs(request, "droplet:delete", "block_storage:delete"):
+        if refusal := self._needs(request, "droplet:delete", *_NEEDED_TO_DELETE_ALL):
             return refusal
         with self.lock:
             if self.droplets.pop(int(id), None) is None:
@@ -459,7 +462,7 @@ class FakeDigitalOcean(DescribedService):
 
     @route("GET", "/v2/sizes")
     def list_sizes(self, request: Request) -> Response:
-        return self._listing(request, "sizes", SIZES, "sizes:read")
+        return self._listing(request, "sizes", SIZES, "sizes:read", "regions:read")
 
     @route("GET", "/v2/images")
     def list_images(self, request: Request) -> Response:

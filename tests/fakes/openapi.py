@@ -16,7 +16,17 @@ from typing import Any
 from urllib.parse import unquote
 
 import yaml
-from fakes.openapi_schema import ANSWER, BODY, CHOICE, PARAMETER, given_to, mismatch, read_as, unknown_properties
+from fakes.openapi_schema import (
+    ANSWER,
+    BODY,
+    CHOICE,
+    PARAMETER,
+    given_to,
+    mismatch,
+    needed_scopes,
+    read_as,
+    unknown_properties,
+)
 
 from mistcore.testing.server import Request, Response
 
@@ -94,7 +104,7 @@ class OpenApi:
         if granted is not None and response.status < 400:
             problems += [
                 f"{named} was given to a token without the scope {scope}"
-                for scope in sorted(self._scopes(operation))
+                for scope in sorted(self._scopes(operation) | _scopes_of_body(operation, request))
                 if not granted(scope)
             ]
         content = answer.get("content") or {}
@@ -255,6 +265,15 @@ def _body_problems(operation: Any, request: Request) -> list[str]:
         *(f"the property {name!r} is not known" for name in unknown_properties(body, schema)),
         *mismatch(body, schema, BODY),
     ]
+
+
+def _scopes_of_body(operation: Any, request: Request) -> set[str]:
+    """Return the scopes that what a request's body holds requires."""
+    schema = (operation.get("requestBody") or {}).get("content", {}).get("application/json", {}).get("schema") or {}
+    try:
+        return needed_scopes(request.json(), schema)
+    except ValueError:
+        return set()
 
 
 def _answer(operation: Any, status: int) -> Any:

@@ -40,14 +40,14 @@ ANSWER = extend(OAS30ReadValidator, {CHOICE: _choice})
 def given_to(granted: Callable[[str], bool]) -> Any:
     """Return the kind of validator for an answer to a token with only these scopes.
 
-    A property that the document says requires a scope is required of an answer to a token with this scope only; to one
-    without it, it must not be shown.
+    A property that the document says requires a scope to read something is required of an answer to a token with this
+    scope only; to one without it, it must not be shown.
     """
     plain_required, plain_properties = ANSWER.VALIDATORS["required"], ANSWER.VALIDATORS["properties"]
 
     def lacking(name: str, schema: Any) -> str:
         scope = _scope((schema.get("properties") or {}).get(name) or {})
-        return scope if scope and not granted(scope) else ""
+        return scope if scope.endswith(":read") and not granted(scope) else ""
 
     def required(validator: Any, names: list[str], instance: Any, schema: Any) -> Iterator[ValidationError]:
         yield from plain_required(validator, [name for name in names if not lacking(name, schema)], instance, schema)
@@ -103,6 +103,13 @@ def unknown_properties(value: Any, schema: Any) -> list[str]:
             else:
                 found.append(name)
     return found
+
+
+def needed_scopes(value: Any, schema: Any) -> set[str]:
+    """Return the scopes that a body's properties require, by their descriptions."""
+    known = [part.get("properties") or {} for part in _parts(schema)]
+    names = value if isinstance(value, dict) else ()
+    return {scope for part in known for name in names if (scope := _scope(part.get(name) or {}))}
 
 
 def _parts(schema: Any) -> Iterator[Any]:

@@ -302,6 +302,24 @@ def test_a_wrong_answer_to_a_limited_token_is_heard() -> None:
 
 
 @pytest.mark.usefixtures("api_specs")
+def test_what_is_done_for_a_token_that_may_not_have_it_done_is_heard() -> None:
+    class Generous(FakeDigitalOcean):
+        def _needs(self, request: Request, *scopes: str) -> Response | None:
+            return None
+
+    service = Generous()
+    service.tokens["limited"] = {"droplet:create", "image:read"}
+    whole: dict[str, Any] = {"image": "debian-12-x64", "size": "s-1vcpu-1gb", "tags": {"web": ""}}
+
+    def ask(url: str) -> None:
+        DigitalOcean(token="limited", endpoint=url).create_machine("web-1", **whole)
+
+    said = heard(service, ask)
+    assert "POST /v2/droplets: the answer 202 was given to a token without the scope tag:create" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.usefixtures("api_specs")
 def test_a_stand_in_that_breaks_is_heard() -> None:
     class Broken(FakeDigitalOcean):
         @route("GET", "/v2/regions")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import json
+import re
 import ssl
 import threading
 from collections.abc import Iterator
@@ -342,6 +343,104 @@ def test_a_token_that_may_read_nothing_useful(service: FakeDigitalOcean) -> None
         DigitalOcean(token="none", endpoint=service.url).check()
     account = DigitalOcean(token="account", endpoint=service.url).check()
     assert account.warnings == ("The token lacks the scope droplet:read, without which no machine can be listed.",)
+
+
+@pytest.mark.parametrize(
+    ("scopes", "options", "allowed"),
+    [
+        ("droplet:create", {}, False),
+        ("droplet:create image:read", {}, True),
+        ("droplet:create image:read", {"tags": {"web": ""}}, False),
+        ("droplet:create image:read tag:create", {"tags": {"web": ""}}, True),
+        ("droplet:create image:read", {"key": FINGERPRINT}, False),
+        ("droplet:create image:read ssh_key:read", {"key": FINGERPRINT}, True),
+        ("droplet:create image:read", {"network": "5a4981aa-9653-4bd1-bef5-d6bff52042e4"}, False),
+        ("image:read tag:create", {}, False),
+    ],
+)
+def test_what_a_limited_token_may_create(
+    service: FakeDigitalOcean, scopes: str, options: dict[str, Any], allowed: bool
+) -> None:
+    service.keys[42] = {"id": 42, "name": "laptop", "fingerprint": FINGERPRINT, "public_key": PUBLIC_KEY}
+    service.tokens["limited"] = set(scopes.split())
+    limited = DigitalOcean(token="limited", endpoint=service.url)
+    whole: dict[str, Any] = {"name": "web-1", "image": "debian-12-x64", "size": "s-1vcpu-1gb"} | options
+    if allowed:
+        assert limited.create_machine(**whole).state is MachineState.PENDING
+    else:
+        with pytest.raises(PermissionDenied, match="Give the token the scope"):
+            limited.create_machine(**whole)
+    assert len(service.droplets) == allowed
+
+
+def said_to_need(point: str) -> set[str]:
+    """Return the scopes that the declaration names for a purpose."""
+    (line,) = (line for line in DigitalOcean.rights.split("\n- ") if line.startswith(point))
+    return set(re.findall(r"`(\w+:\w+)`", line))
+
+
+def test_what_the_declaration_says_is_needed_to_create_is_needed_and_enough(service: FakeDigitalOcean) -> None:
+    needed = said_to_need("To create")
+    options: dict[str, Any] = {
+        "tags": {"web": ""},
+        "network": "5a4981aa-9653-4bd1-bef5-d6bff52042e4",
+        "key": PUBLIC_KEY,
+    }
+
+    def create(*without: str) -> Machine:
+        service.keys.clear()
+        service.tokens["limited"] = needed - set(without)
+        limited = DigitalOcean(token="limited", endpoint=service.url)
+        return limited.create_machine("web-1", image="debian-12-x64", size="s-1vcpu-1gb", **options)
+
+    for scope in needed:
+        with pytest.raises(PermissionDenied):
+            create(scope)
+    assert service.droplets == {}
+    assert create().name == "web-1"
+
+
+def test_what_the_declaration_says_is_needed_to_destroy_is_needed_and_enough(service: FakeDigitalOcean) -> None:
+    needed = said_to_need("To destroy")
+    service.volumes = {"v-1"}
+    droplet = str(service.add_droplet(volume_ids=["v-1"])["id"])
+
+    def destroy(*without: str) -> None:
+        service.tokens["limited"] = needed - set(without)
+        DigitalOcean(token="limited", endpoint=service.url).destroy_machine(droplet, storage=True)
+
+    for scope in needed:
+        with pytest.raises(PermissionDenied):
+            destroy(scope)
+    with pytest.raises(PermissionDenied, match="may not see which volumes.*scope block_storage:read"):
+        destroy("block_storage:read")
+    assert (len(service.droplets), service.volumes) == (1, {"v-1"})
+    destroy()
+    assert (service.droplets, service.volumes) == ({}, set())
+    plain = str(service.add_droplet()["id"])
+    service.tokens["limited"] = {"droplet:delete"}
+    DigitalOcean(token="limited", endpoint=service.url).destroy_machine(plain)
+    assert service.droplets == {}
+
+
+@pytest.mark.parametrize(
+    ("ask", "scopes"), [("list_sizes", 2), ("list_images", 1), ("list_locations", 1), ("list_networks", 1)]
+)
+def test_what_the_declaration_says_is_needed_to_look_around(service: FakeDigitalOcean, ask: str, scopes: int) -> None:
+    needed = said_to_need("Sizes")
+
+    def look(without: str = "") -> None:
+        service.tokens["limited"] = needed - {without}
+        assert list(getattr(DigitalOcean(token="limited", endpoint=service.url), ask)())
+
+    look()
+    refused = []
+    for scope in needed:
+        try:
+            look(scope)
+        except PermissionDenied:
+            refused.append(scope)
+    assert len(refused) == scopes
 
 
 def test_a_locked_account_is_an_error_that_says_so(service: FakeDigitalOcean, digitalocean: DigitalOcean) -> None:
