@@ -213,21 +213,27 @@ def _is_number(text: str) -> bool:
 
 def _print_table(rows: Sequence[Row], columns: Sequence[Column]) -> None:
     from rich.console import Console
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
     console = Console(highlight=False)
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, _GAP, 0, 0))
+    # The gaps are part of the cells: a table's own padding widens its last column, too, in some versions of rich.
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=0)
     shown = [column for column in columns if not column.wide]
+
+    def cell(column: Column, text: str, style: str = "") -> Padding:
+        return Padding(Text(text, style=style), (0, 0 if column is shown[-1] else _GAP, 0, 0))
+
     for column, width in zip(shown, _widths(rows, shown, console.width), strict=True):
         table.add_column(
-            column.title,
+            cell(column, column.title),
             no_wrap=not column.wrapped,
             overflow="fold" if column.wrapped else "ellipsis",
-            width=width,
+            width=width if column is shown[-1] else width + _GAP,
         )
     for row in rows:
-        table.add_row(*(Text(_text(row.get(column.key)), style=_style(column, row)) for column in shown))
+        table.add_row(*(cell(column, _text(row.get(column.key)), _style(column, row)) for column in shown))
     console.print(table)
 
 

@@ -1,5 +1,6 @@
 import json
 
+import click
 import pytest
 from fakes.acme import GOOD
 
@@ -72,12 +73,13 @@ def test_help_comes_from_the_declaration(mist) -> None:
 
 
 def test_a_group_alone_shows_its_help(mist, capsys) -> None:
-    assert run([]) == 2
+    status = 2 if hasattr(click.exceptions, "NoArgsIsHelpError") else 0  # older versions of click hold it for no mistake
+    assert run([]) == status
     shown = "".join(capsys.readouterr())
     assert shown.startswith("Usage: mist [OPTIONS] COMMAND")
     assert all(len(line) <= 80 for line in shown.splitlines())
     result = mist("add")
-    assert result.status == 2
+    assert result.status == status
     assert (result.out + result.err).startswith("Usage: mist add [OPTIONS] PROVIDER")
 
 
