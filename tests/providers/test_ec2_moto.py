@@ -449,7 +449,7 @@ def test_a_profile_that_has_signed_in_by_sso(moto: Moto, monkeypatch: pytest.Mon
     with Portal() as portal, moto.enforcing():
         portal.key, portal.secret = key, secret
         monkeypatch.setenv("AWS_ENDPOINT_URL_SSO", portal.url)
-        for token, hours in (("signed-in", -1), ("signed-out", 1)):
+        for token, hours in (("expired", -1), ("signed-out", 1)):
             sign_in(token, hours)
             assert re.match("AuthenticationFailed .*aws sso login", check())
         sign_in("signed-in", 1)
