@@ -1,6 +1,7 @@
 """Installs the group `test-libvirt` where the distribution has libvirt's headers; elsewhere its tests are skipped.
 
-libvirt-python is built against the distribution's libvirt, so it cannot simply be in the list that tox installs.
+libvirt-python is built against the distribution's libvirt, so it cannot simply be in the list that tox installs. An
+argument names a file of constraints for pip.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ def main() -> int:
         return 1 if os.environ.get("MISTCORE_REQUIRE_PEERS") else 0
     groups = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip += [part for path in sys.argv[1:] for part in ("--constraint", path)]
     return subprocess.run([*pip, *groups["test-libvirt"]], check=False).returncode
 
 
