@@ -6,6 +6,7 @@ Everywhere: times are timezone-aware UTC, memory is MiB, disk is GiB, addresses 
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
@@ -99,7 +100,9 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_plain(item) for item in value]
-    if value is None or isinstance(value, (bool, int, float)):
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None  # JSON has no word for the others
+    if value is None or isinstance(value, (bool, int)):
         return value
     return str(value)
 
