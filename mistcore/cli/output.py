@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -91,6 +92,22 @@ def _spelled(letter: str) -> str:
     return letter.encode("unicode_escape").decode("ascii")
 
 
+def lines_visible(text: str) -> str:
+    """Return a text of several lines with the control characters of each line spelled out."""
+    return "\n".join(visible(line.replace("\t", " ")) for line in text.split("\n"))
+
+
+def json_text(value: object, indent: int | None = None) -> str:
+    """Return JSON for a terminal, a pipe or a file: letters as they are, whatever a terminal would obey escaped."""
+    text = json.dumps(value, indent=indent, ensure_ascii=not (sys.stdout.encoding or "utf").lower().startswith("utf"))
+    # json escapes what is below the space, and outside of strings there are no other letters than these.
+    return re.sub(r"[^\n -~]", lambda match: _escaped(match[0]), text)
+
+
+def _escaped(letter: str) -> str:
+    return letter if letter.isprintable() or visible(letter) == letter else json.dumps(letter)[1:-1]
+
+
 def _text(value: object) -> str:
     if value is None:
         return ""
@@ -99,7 +116,7 @@ def _text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}={_text(item)}" if item != "" else str(key) for key, item in value.items())
+        return ", ".join(visible(key) + (f"={_text(item)}" if item != "" else "") for key, item in value.items())
     if isinstance(value, (list, tuple)):
         return ", ".join(map(_text, value))
     return visible(value)
@@ -112,7 +129,7 @@ def print_rows(rows: Iterable[Row], columns: Sequence[Column], output: str, *, e
     """
     rows = list(rows)
     if output == "json":
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        click.echo(json_text(rows, 2))
     elif output == "jsonl":
         for row in rows:
             click.echo(json_line(row))
@@ -130,13 +147,13 @@ def print_rows(rows: Iterable[Row], columns: Sequence[Column], output: str, *, e
 
 def json_line(row: Row) -> str:
     """Return a row as one line of JSON."""
-    return json.dumps(row, ensure_ascii=False)
+    return json_text(row)
 
 
 def print_record(record: Row, output: str) -> None:
     """Print one thing, key by key."""
     if output in ("json", "jsonl"):
-        click.echo(json.dumps(record, indent=2 if output == "json" else None, ensure_ascii=False))
+        click.echo(json_text(record, 2 if output == "json" else None))
         return
     if output == "csv":
         _print_csv([record], [Column(key, key) for key in record])

@@ -9,7 +9,7 @@ import click
 from mistcore.cli import listing
 from mistcore.cli.app import end
 from mistcore.cli.completion import complete_providers
-from mistcore.cli.output import Column, output_options, print_prose, print_record, print_rows
+from mistcore.cli.output import Column, output_options, print_prose, print_record, print_rows, visible
 
 if TYPE_CHECKING:
     from mistcore.provider import Provider
@@ -46,7 +46,7 @@ def plugins(context: click.Context, output: str) -> None:
     if output == "table":
         for info in found:
             if info.problem:
-                click.echo(f"\n{info.id} ({info.package}): {info.problem}", err=True)
+                click.echo(f"\n{visible(info.id)} ({visible(info.package)}): {visible(info.problem)}", err=True)
     broken = sum(1 for info in found if info.problem)
     end(context, failed=broken, total=max(len(found), broken + 1))
 
