@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import sys
-import traceback
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -73,14 +72,11 @@ class Context:
     @cached_property
     def manager(self) -> BackendManager:
         """The manager of the chosen store."""
-        import logging
-
+        from mistcore.cli.secrets import ask_passphrase
         from mistcore.manager import BackendManager
 
-        if not self.debug and logging.lastResort is not None:
-            # Providers warn there of records that they could not read; the library by itself prints nothing.
-            logging.getLogger("mistcore_providers").addHandler(logging.lastResort)
-        from mistcore.cli.secrets import ask_passphrase
+        if not self.debug:
+            _show_warnings_of_providers()
 
         manager = BackendManager(
             self.store,
@@ -93,6 +89,16 @@ class Context:
                 for sentence in manager.store.exposure():
                     _say(f"warning: {sentence}", "Make it yours alone: mist secrets repair")
         return manager
+
+
+@cache
+def _show_warnings_of_providers() -> None:
+    # They warn of records that they could not read; the library by itself prints nothing.
+    import logging
+
+    from mistcore.cli.streams import LogHandler
+
+    logging.getLogger("mistcore_providers").addHandler(LogHandler(logging.WARNING))
 
 
 def manager_of(context: click.Context) -> BackendManager:
@@ -154,11 +160,16 @@ def cli(context: click.Context, store: str | None, debug: bool) -> None:
     if debug:
         import logging
 
-        logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s", stream=sys.stderr)
+        from mistcore.cli.streams import LogHandler
+
+        logging.basicConfig(level=logging.DEBUG, handlers=[LogHandler(logging.DEBUG, "%(name)s: %(message)s")])
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status. Errors are printed, never raised."""
+    from mistcore.cli.streams import prepare, print_traceback
+
+    prepare()
     warnings.showwarning = _show_warning
     warnings.simplefilter("always")
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -173,7 +184,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, _NO_ARGUMENTS):  # not a mistake: the help is the answer
             click.echo(error.format_message(), err=True)
         else:
-            _say(*error.format_message().splitlines(), *_usage_hint(error))
+            _say(" ".join(error.format_message().split()), *_usage_hint(error))
         status = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         if sys.stderr.isatty():
@@ -182,7 +193,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         status = INTERRUPTED
     except MistError as error:
         if debug:
-            traceback.print_exc()
+            print_traceback()
         _say(*lines_of(error))
         status = USAGE if isinstance(error, (InvalidFields, UnknownProvider)) else FAILED
     except SystemExit:
@@ -194,8 +205,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         status = DONE
     except Exception as error:  # noqa: BLE001 - people at a terminal get a sentence; --debug has the traceback
         if debug:
-            traceback.print_exc()
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            print_traceback()
+        if os.environ.get("_MIST_COMPLETE"):
+            pass  # a shell that asks what could be typed shows whatever is said, in the middle of what is
+        elif isinstance(error, OSError) and error.errno in _NO_ROOM:
             _drop_output()
             _say(f"the output cannot be written: {error.strerror}")
         else:
@@ -216,7 +229,7 @@ def lines_of(error: MistError) -> list[str]:
     return [line for line in (" ".join(first.split()), " ".join(error.remedy.split())) if line]
 
 
-def _say(first: str, *rest: str) -> None:
+def _say(first: str = "it failed without a word", *rest: str) -> None:
     from mistcore.cli.output import visible
 
     click.echo(f"mist: {visible(first)}", err=True)
