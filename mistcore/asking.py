@@ -36,9 +36,9 @@ class Limits:
 
     def __attrs_post_init__(self) -> None:
         problems = {}
-        if self.timeout <= 0:
+        if not self.timeout > 0:
             problems["timeout"] = "must be more than 0 seconds"
-        if self.deadline is not None and self.deadline <= 0:
+        if self.deadline is not None and not self.deadline > 0:
             problems["deadline"] = "must be more than 0 seconds"
         if self.workers < 1:
             problems["workers"] = "must be at least 1"

@@ -166,7 +166,7 @@ class Backend:
         """Remove it from the store. Nothing happens to its machines. Raises as `rename` does."""
         self._manager.remove_backend(self)
 
-    def update(self, *, check: bool = True, **fields: Any) -> None:
+    def update(self, /, *, check: bool = True, **fields: Any) -> None:
         """Replace some of its credentials, or its region; those not named stay, one set to None is dropped.
 
         The new ones are checked against the service before they replace the old. When the address of the service
@@ -270,7 +270,7 @@ class Backend:
         """Return the networks that a machine can be attached to. Raises `NotSupported`, and as `check` does."""
         return _searched(self._list("list_networks", Network), search)
 
-    def create_machine(self, name: str, **options: Any) -> Machine:
+    def create_machine(self, /, name: str, **options: Any) -> Machine:
         """Create a machine and return it as it is once the service has accepted it.
 
         Args:
@@ -285,7 +285,7 @@ class Backend:
         """
         return self._bound(self.operate("create_machine", name, **options))
 
-    def operate(self, operation: str, *args: Any, **options: Any) -> Any:
+    def operate(self, operation: str, /, *args: Any, **options: Any) -> Any:
         """Call one of the provider's operations by its name ("reboot_machine"); `Machine.reboot()` and the like do.
 
         Raises:
@@ -336,7 +336,7 @@ class Backend:
                 return machine
             left = end - time.monotonic()
             ended = _ENDS.get(machine.state)
-            if ended or left <= 0:
+            if ended or not left > 0:
                 raise ProviderError(
                     f"machine {machine.name or machine.id!r} is {machine.state}, not {state}"
                     + ("" if ended else f", after {timeout:g} seconds"),

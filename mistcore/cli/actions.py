@@ -11,6 +11,7 @@ from mistcore.cli.app import manager_of
 from mistcore.cli.backends import confirm
 from mistcore.cli.completion import complete_backends, complete_machines
 from mistcore.cli.machines import report_failures, row_of
+from mistcore.cli.options import WAIT
 from mistcore.cli.output import print_record, visible
 from mistcore.cli.progress import walking
 from mistcore.errors import InvalidFields
@@ -19,7 +20,7 @@ from mistcore.models import Machine, MachineState
 
 _backend_option = click.option("--backend", shell_complete=complete_backends, help="Look for the machine only there.")
 _wait_option = click.option(
-    "--wait", metavar="SECONDS", type=float, help="Wait so long at the most until it has happened."
+    "--wait", metavar="SECONDS", type=WAIT, help="Wait so long at the most until it has happened."
 )
 
 
@@ -90,7 +91,7 @@ def destroy(context: click.Context, /, machine: str, backend: str | None, yes: b
 @click.option("--user-data", help="Text for cloud-init, or @FILE.")
 @click.option("--tag", "tags", multiple=True, metavar="KEY[=VALUE]", help="May be repeated.")
 @click.option("--set", "more", multiple=True, metavar="OPTION=VALUE", help="Any other option that the provider takes.")
-@click.option("--wait", metavar="SECONDS", type=float, help="Wait so long at the most until it is running.")
+@click.option("--wait", metavar="SECONDS", type=WAIT, help="Wait so long at the most until it is running.")
 @click.option("--json", "as_json", is_flag=True, help="Print the new machine as JSON.")
 @click.pass_context
 def create(
@@ -116,6 +117,8 @@ def create(
         option, has_value, value = assignment.partition("=")
         if not has_value:
             raise InvalidFields({option: f"needs a value: --set {option}=VALUE"})
+        if option == "name":
+            raise InvalidFields({option: "was given before the options"})
         chosen[option.replace("-", "_")] = value
     if tags:
         chosen["tags"] = {key: value for key, _, value in (tag.partition("=") for tag in tags)}

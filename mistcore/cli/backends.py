@@ -10,6 +10,7 @@ import click
 from mistcore.cli.app import end, lines_of, manager_of
 from mistcore.cli.completion import complete_backends
 from mistcore.cli.fields import ask, read_value
+from mistcore.cli.options import TIMEOUT
 from mistcore.cli.output import (
     Column,
     json_line,
@@ -73,9 +74,7 @@ def show(context: click.Context, backend: str, output: str) -> None:
 
 @click.command()
 @click.argument("backend", nargs=-1, shell_complete=complete_backends)
-@click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), default=60.0, help="Seconds for each. Default: 60."
-)
+@click.option("--timeout", type=TIMEOUT, default=60.0, help="Seconds for each. Default: 60.")
 @streaming_output_options
 @click.pass_context
 def check(context: click.Context, backend: tuple[str, ...], timeout: float, output: str) -> None:
@@ -133,7 +132,7 @@ def rename(context: click.Context, backend: str, title: str) -> None:
     """Give a backend another title."""
     found = manager_of(context).backend(backend)
     found.rename(title)
-    click.echo(f"Renamed to {visible(found.title)}: {found.id}")
+    click.echo(f"Renamed to {visible(found.title)}: {visible(found.id)}")
 
 
 @click.command()
@@ -159,8 +158,8 @@ def update(context: click.Context, backend: str, fields: tuple[str, ...], check:
             values[name] = ask(known[name], cls) if sys.stdin.isatty() else _refuse(name)
         else:
             values[name] = (read_value(known[name], value) if name in known else value) or None
-    found.update(check=check, **values)
-    click.echo(f"Updated {visible(found.title)}: {found.id}")
+    manager.update_backend(found, values, check=check)
+    click.echo(f"Updated {visible(found.title)}: {visible(found.id)}")
 
 
 def _refuse(name: str) -> Any:
@@ -174,7 +173,7 @@ def enable(context: click.Context, backend: str) -> None:
     """Have a backend asked again when all are."""
     found = manager_of(context).backend(backend)
     found.enable()
-    click.echo(f"Enabled {visible(found.title)}: {found.id}")
+    click.echo(f"Enabled {visible(found.title)}: {visible(found.id)}")
 
 
 @click.command()
@@ -184,7 +183,7 @@ def disable(context: click.Context, backend: str) -> None:
     """Leave a backend out when all are asked."""
     found = manager_of(context).backend(backend)
     found.disable()
-    click.echo(f"Disabled {visible(found.title)}: {found.id}")
+    click.echo(f"Disabled {visible(found.title)}: {visible(found.id)}")
 
 
 @click.command()
@@ -195,9 +194,9 @@ def remove(context: click.Context, backend: str, yes: bool) -> None:
     """Forget a backend and its credentials. Nothing happens to its machines."""
     found = manager_of(context).backend(backend)
     title = visible(found.title)
-    confirm(f"Remove the backend {title} ({found.id}) and its credentials?", yes)
+    confirm(f"Remove the backend {title} ({visible(found.id)}) and its credentials?", yes)
     found.delete()
-    click.echo(f"Removed {title}: {found.id}")
+    click.echo(f"Removed {title}: {visible(found.id)}")
 
 
 def confirm(question: str, yes: bool) -> None:

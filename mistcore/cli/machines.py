@@ -11,6 +11,7 @@ import click
 from mistcore.backend import matches
 from mistcore.cli.app import end, lines_of, manager_of
 from mistcore.cli.completion import complete_backends
+from mistcore.cli.options import TIMEOUT
 from mistcore.cli.output import Column, json_line, print_rows, streaming_output_options, visible
 from mistcore.cli.progress import walking
 from mistcore.cli.secrets import unlock_for
@@ -46,7 +47,7 @@ _LONGEST_ID = 20
 @click.option("--tag", "tags", multiple=True, metavar="KEY[=VALUE]", help="Only with this tag; may be repeated.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=TIMEOUT,
     default=60.0,
     help="Seconds for each backend. Default: 60.",
 )
