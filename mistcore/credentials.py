@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -222,9 +223,12 @@ def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError("must be a number")
     try:
-        return float(value)
-    except ValueError:
+        number = float(value)
+    except (ValueError, OverflowError):
         raise ValueError("must be a number") from None
+    if not math.isfinite(number):
+        raise ValueError("must be a number")
+    return number
 
 
 def _boolean(value: Any) -> bool:
@@ -270,10 +274,11 @@ def _dereference(reference: str, run: Callable[[str], str] | None) -> str:
         if not os.environ.get(target):
             raise ValueError(f"the environment variable {target} is not set")
         return os.environ[target]
-    path = Path(target).expanduser()
     try:
-        return path.read_text(encoding="utf-8")
+        return Path(target).expanduser().read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise ValueError(f"{path} is not a text file") from None
+        raise ValueError(f"{target} is not a text file") from None
     except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+        raise ValueError(f"cannot read {target}: {error.strerror}") from None
+    except (ValueError, RuntimeError):  # a name that is none, or the home of somebody who does not exist
+        raise ValueError(f"cannot read {target}: there is no such file") from None

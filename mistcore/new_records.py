@@ -32,7 +32,10 @@ def new_id(taken: Container[str]) -> str:
 def default_title(cls: type[Provider], record: Record, records: Mapping[str, Record]) -> str:
     """Return a title made from the address or the provider that no other record has."""
     address = next((record.credentials[field.name] for field in cls.fields() if field.address and field.required), "")
-    title = address or f"{cls.title} {record.region}".strip()
+    try:
+        title = clean_title(address)
+    except InvalidFields:  # there is none, or it is too long or holds what no title may
+        title = f"{cls.title} {record.region}".strip()
     taken = {each.title for each in records.values()}
     number = 1
     while (title if number == 1 else f"{title} {number}") in taken:

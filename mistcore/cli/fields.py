@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,18 +44,21 @@ def read_value(field: CredentialField, value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if value == "-":
-        return sys.stdin.read().strip()
-    if value.startswith("@"):
-        path = Path(value[1:]).expanduser()
         try:
-            return path.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
+            return sys.stdin.read().strip()
+        except UnicodeDecodeError:
+            raise click.BadParameter("standard input is not text in UTF-8", param_hint=f"--{field.name}") from None
+    if value.startswith("@"):
+        try:
+            return Path(value[1:]).expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, ValueError, RuntimeError) as error:  # no such file, no text or no name, no such ~user
             reason = getattr(error, "strerror", None) or "it is not a text file"
-            raise click.BadParameter(f"cannot read {path}: {reason}", param_hint=f"--{field.name}") from None
+            raise click.BadParameter(f"cannot read {value[1:]}: {reason}", param_hint=f"--{field.name}") from None
     if field.file and not is_reference(value) and "\n" not in value:
-        path = Path(value).expanduser()
-        if path.exists():
-            return str(path.absolute())
+        with suppress(OSError, ValueError, RuntimeError):  # what cannot be a path is the text itself
+            path = Path(value).expanduser()
+            if path.exists():
+                return str(path.absolute())
     return value
 
 
