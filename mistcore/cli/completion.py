@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
 from mistcore.cli.app import manager_of
+from mistcore.cli.output import visible
 from mistcore.errors import MistError
 
 __all__ = ["complete_backends", "complete_machines", "complete_providers", "complete_regions", "completion"]
@@ -61,10 +62,8 @@ def complete_backends(context: click.Context, parameter: click.Parameter, incomp
     except MistError:
         return []
     text = incomplete.casefold()
-    found = [
-        CompletionItem(each.title, help=each.provider) for each in backends if each.title.casefold().startswith(text)
-    ]
-    return found or [CompletionItem(each.id, help=each.title) for each in backends if each.id.startswith(incomplete)]
+    found = [_item(each.title, each.provider) for each in backends if each.title.casefold().startswith(text)]
+    return _printable(found or [_item(each.id, each.title) for each in backends if each.id.startswith(incomplete)])
 
 
 def complete_machines(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -86,7 +85,16 @@ def complete_machines(context: click.Context, parameter: click.Parameter, incomp
                 names.setdefault(name, f"{state}, {backend.title}")
             elif id.startswith(incomplete):
                 ids.setdefault(id, f"{name}, {backend.title}")
-    return [CompletionItem(value, help=said) for value, said in sorted((names or ids).items()) if value.isprintable()]
+    return _printable(_item(value, said) for value, said in sorted((names or ids).items()))
+
+
+def _item(value: str, said: str) -> CompletionItem:
+    return CompletionItem(value, help=visible(said))
+
+
+def _printable(items: Iterable[CompletionItem]) -> list[CompletionItem]:
+    """Return those that are one line; shells take what is printed to be one item a line, and show it."""
+    return [item for item in items if item.value.isprintable()]
 
 
 def complete_regions(provider: str) -> Callable[..., list[CompletionItem]]:
