@@ -7,6 +7,18 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples in every run, and no clock. MISTCORE_EXAMPLES=1000 looks further.
+settings.register_profile(
+    "mistcore",
+    max_examples=int(os.environ.get("MISTCORE_EXAMPLES") or 60),
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("mistcore")
 
 # Real servers and stand-ins, started when a test first asks for them.
 pytest_plugins: list[str] = [

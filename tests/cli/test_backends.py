@@ -73,7 +73,9 @@ def test_help_comes_from_the_declaration(mist) -> None:
 
 
 def test_a_group_alone_shows_its_help(mist, capsys) -> None:
-    status = 2 if hasattr(click.exceptions, "NoArgsIsHelpError") else 0  # older versions of click hold it for no mistake
+    status = (
+        2 if hasattr(click.exceptions, "NoArgsIsHelpError") else 0
+    )  # older versions of click hold it for no mistake
     assert run([]) == status
     shown = "".join(capsys.readouterr())
     assert shown.startswith("Usage: mist [OPTIONS] COMMAND")

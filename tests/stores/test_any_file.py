@@ -13,16 +13,13 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from stores.suite import put
 from stores.workers import record
 
 from mistcore.errors import StoreError
 from mistcore.stores import JsonStore, Record
-
-settings.register_profile("stores", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("stores")
 
 text = st.text(st.characters(), max_size=20)  # half surrogate pairs included
 numbers = st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
