@@ -15,7 +15,8 @@ def lowest(pyproject: Path) -> list[str]:
     """Return `name==version` for each direct dependency and each one of an extra."""
     project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
     bounds: dict[str, str] = {}
-    for requirement in [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]:
+    extras = [each for extra in project["optional-dependencies"].values() for each in extra]
+    for requirement in [*project["dependencies"], *extras]:
         found = _REQUIREMENT.fullmatch(requirement)
         if found is None:
             raise SystemExit(f"{pyproject}: {requirement!r} is to have one lower bound and nothing else")
