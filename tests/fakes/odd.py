@@ -19,7 +19,7 @@ ORDERS = (
 )  # fmt: skip
 #: Letters that mean something to what the text passes through: click, rich, csv, templates, paths, references.
 WORDS = (
-    "", " ", "-", "--", "@", "@/", "~nobody/x", "env:", "file:", "cmd:", "[red]", "[/]", "{x}", "%s", "=", "a=b", "'",
+    "", " ", "-", "--", "@", "@/", "~nobody/x", "env:", "file:", "[red]", "[/]", "{x}", "%s", "=", "a=b", "'",
     '"', "\\", ",", "机器", "e\u0301", "nan", "1e999", "-0", "web-1", "../..", "C:\\x",
 )  # fmt: skip
 
