@@ -23,7 +23,7 @@ class LogHandler(logging.StreamHandler[TextIO]):
         self.setFormatter(logging.Formatter(layout))
 
     @property
-    def stream(self) -> Any:
+    def stream(self) -> Any:  # type: ignore[override]  # whoever changes standard error changes this
         """Standard error."""
         return sys.stderr
 

@@ -141,7 +141,7 @@ def finished(command: list[str], *words: str, **options: Any) -> subprocess.Comp
     ],
     ids=repr,
 )
-def test_variables_that_make_no_sense(command, variables: dict[str, str]) -> None:
+def test_variables_that_make_no_sense(command, tmp_path: Path, variables: dict[str, str]) -> None:
     environment = {**os.environ, **variables}
     for words in (
         ["machines", "--output", "table"],
@@ -149,7 +149,7 @@ def test_variables_that_make_no_sense(command, variables: dict[str, str]) -> Non
         ["show", "4ukW", "--output", "table"],
         ["providers"],
     ):
-        assert finished(command, *words, env=environment).returncode in (0, 3)
+        assert finished(command, *words, env=environment, cwd=tmp_path).returncode in (0, 3)
 
 
 @pytest.mark.parametrize("name", ["MISTCORE_STORE", "MISTCORE_HOME"])
