@@ -61,3 +61,26 @@ def test_what_is_looked_for_is_found() -> None:
     assert "the-store" in anchors(ROOT / "docs" / "terminal.md")
     assert "[the store](terminal.md#the-store)" in prose(ROOT / "docs" / "python.md")
     assert "import mistcore" not in prose(ROOT / "docs" / "python.md")
+
+
+def test_the_map_has_every_file_of_the_core_and_no_other() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    drawn = text.partition("## The map")[2].partition("```\n")[2].partition("```")[0]
+    drawn = drawn.partition("\nproviders/")[0]
+    for folder, lines in re.findall(r"^  (\w+)/(.*?)(?=^  \w|\Z)", drawn, re.DOTALL | re.MULTILINE):
+        there = {path.name for path in (ROOT / "mistcore" / folder).glob("*.py")} - {"__init__.py", "__main__.py"}
+        assert set(re.findall(r"\b(\w+\.py)\b", lines)) == there, folder
+    there = {path.name for path in (ROOT / "mistcore").glob("*.py")}
+    assert set(re.findall(r"^  (\w+\.py) ", drawn, re.MULTILINE)) == there
+    folders = {path.name for path in (ROOT / "mistcore").iterdir() if (path / "__init__.py").exists()}
+    assert set(re.findall(r"^  (\w+)/ ", drawn, re.MULTILINE)) == folders
+
+
+def test_what_the_table_of_places_names_is_there() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = text.partition("## Where to put it")[2].partition("## The map")[0]
+    for name in re.findall(r"`([\w/.]+\.(?:py|md|toml|yml))`", table):
+        there = ROOT / name
+        assert there.exists() or (ROOT / "mistcore" / name).exists(), name
+    for name, path in re.findall(r"`(\w+)` (?:and above it )?(?:in|of) `([\w/.]+\.py)`", table):
+        assert re.search(rf"\b{name}\b", (ROOT / path).read_text(encoding="utf-8")), (name, path)
