@@ -20,6 +20,7 @@ MODULES = (
     "mistcore.operations",
     "mistcore.parallel",
     "mistcore.registry",
+    "mistcore.rows",
     "mistcore.schema",
     "mistcore.stores",
     "mistcore.testing",

@@ -68,6 +68,8 @@ def _addresses(values: Iterable[str] | None) -> tuple[str, ...]:
         return ()
     if type(values) is list and len(values) == 1 and type(values[0]) is str and values[0]:  # most machines' case
         return (values[0],)
+    if isinstance(values, str):  # one address, not the letters of one
+        values = (values,)
     seen = dict.fromkeys(text for value in values if (text := _text(value)))
     if len(seen) < 2:
         return tuple(seen)

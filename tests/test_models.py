@@ -16,6 +16,7 @@ def test_an_unknown_state_is_unknown_and_never_an_exception(word: object) -> Non
 def test_all_addresses_are_kept_once_and_ipv4_comes_first() -> None:
     machine = Machine("1", public_ips=["2001:db8::1", "1.2.3.4", "", "1.2.3.5", "1.2.3.4"])
     assert machine.public_ips == ("1.2.3.4", "1.2.3.5", "2001:db8::1")
+    assert Machine("1", private_ips="10.0.0.1").private_ips == ("10.0.0.1",)  # type: ignore[arg-type]  # a mistake
 
 
 def test_times_are_utc() -> None:

@@ -98,7 +98,8 @@ def _show_warnings_of_providers() -> None:
 
     from mistcore.cli.streams import LogHandler
 
-    logging.getLogger("mistcore_providers").addHandler(LogHandler(logging.WARNING))
+    for name in ("mistcore_providers", "mistcore.rows"):
+        logging.getLogger(name).addHandler(LogHandler(logging.WARNING))
 
 
 def manager_of(context: click.Context) -> BackendManager:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from mistcore import Machine, MachineState
+from mistcore.rows import parse_time
 
 _POWER = {
     "running": MachineState.RUNNING,
@@ -78,7 +78,7 @@ class Join:
             size=str(_dig(properties, "hardwareProfile", "vmSize") or ""),
             image=image_name(_dig(properties, "storageProfile", "imageReference")),
             region=str(raw.get("location") or ""),
-            created_at=_time(properties.get("timeCreated")),
+            created_at=parse_time(properties.get("timeCreated")),
             tags={str(name): str(value or "") for name, value in _mapping(raw.get("tags")).items()},
             extra={
                 "resource_group": str(raw["id"]).split("/")[4] if str(raw["id"]).count("/") >= 4 else "",
@@ -183,11 +183,3 @@ def _list(value: Any) -> list[Any]:
 
 def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value}
-
-
-def _time(value: Any) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(str(value))
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -6,10 +6,10 @@ Facts: the REST reference of `instances` and "VM instance lifecycle" (Google's d
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Any
 
 from mistcore import Machine, MachineState
+from mistcore.rows import parse_time
 
 _STATES = {
     "PENDING": MachineState.PENDING,
@@ -45,7 +45,7 @@ def machine(raw: Any) -> Machine | None:
         size=last(raw.get("machineType")),
         image=licenses[0] if licenses else "",
         region=zone_of(raw),
-        created_at=_time(raw.get("creationTimestamp")),
+        created_at=parse_time(raw.get("creationTimestamp")),
         tags={str(key): str(value or "") for key, value in _mapping(raw.get("labels")).items()},
         extra={
             name: value
@@ -122,10 +122,3 @@ def _list(value: Any) -> list[Any]:
 
 def _mappings(value: Any) -> list[Mapping[str, Any]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-
-def _time(value: Any) -> datetime | None:
-    try:
-        return datetime.fromisoformat(str(value))
-    except ValueError:
-        return None

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
 from typing import Any
 
 from mistcore import Image, InvalidFields, Location, Network, Size
 from mistcore.parallel import in_parallel
+from mistcore.rows import parse_time
 from mistcore_providers._gce_api import Compute
 from mistcore_providers._gce_machines import last, zone_of
 
@@ -89,7 +89,7 @@ def _image(project: str, row: Mapping[str, Any], family: str, architecture: str)
         name=family,
         os="windows" if "windows" in f"{project} {family}" else "linux",
         architecture=_ARCHITECTURES.get(architecture, ""),
-        created_at=_time(row.get("creationTimestamp")),
+        created_at=parse_time(row.get("creationTimestamp")),
         extra={"project": project, "image": str(row["name"]), "description": str(row.get("description") or "")},
     )
 
@@ -158,10 +158,3 @@ def subnetworks(body: Any) -> list[Any]:
 def _is_gone(row: Mapping[str, Any]) -> bool:
     about = row.get("deprecated")
     return isinstance(about, Mapping) and about.get("state") in _GONE
-
-
-def _time(value: Any) -> datetime | None:
-    try:
-        return datetime.fromisoformat(str(value))
-    except ValueError:
-        return None

@@ -10,7 +10,7 @@ from typing import Any
 
 from mistcore import InvalidFields
 from mistcore.http import RestSession
-from mistcore_providers._rest import words_of
+from mistcore.rows import words_of
 
 _LABEL = re.compile(r"[a-zA-Z](?:(?!--|__|\.\.)[a-zA-Z0-9._-]){2,63}")
 _PUBLIC_KEY = re.compile(r"(?:ssh|ecdsa|sk-ssh|sk-ecdsa)-\S+\s+[A-Za-z0-9+/=]+(?:\s.*)?\Z")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mistcore import Image, Location, Network, Size
-from mistcore_providers._rest import parse_time
+from mistcore.rows import parse_time
 
 _FLAVOR = re.compile(r"[A-Z0-9]+_(?P<cpus>\d+)X(?P<memory>\d+)(?:X(?P<disk>\d+))?")
 _COUNTRIES = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from mistcore import Machine, MachineState
 from mistcore.addresses import split_addresses
-from mistcore_providers._rest import parse_time, tags_of
+from mistcore.rows import parse_time, tags_of
 
 #: What the ids of bare metal servers begin with; their numbers are not those of virtual servers.
 BARE_METAL = "hardware:"

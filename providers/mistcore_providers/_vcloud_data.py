@@ -6,6 +6,7 @@ first letter small.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_network
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mistcore import Image, Location, Machine, MachineState, Network, ProviderError, Size
 from mistcore.addresses import split_addresses
-from mistcore_providers._rest import log, parse_time
+from mistcore.rows import parse_time
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -34,6 +35,8 @@ __all__ = [
     "size_of",
     "state_of",
 ]
+
+log = logging.getLogger(__name__)
 
 _NUMERIC = {
     -1: MachineState.ERROR,

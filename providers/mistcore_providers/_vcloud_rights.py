@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from mistcore import MistError, PermissionDenied
-from mistcore_providers._rest import log
 from mistcore_providers._vcloud_data import rows
+
+log = logging.getLogger(__name__)
 
 #: The operations that a right allows, by the name of the right; listing needs none but to see the machine.
 RIGHTS = {

@@ -27,9 +27,9 @@ from mistcore import (
 )
 from mistcore.http import Failure, RestSession, error_for
 from mistcore.parallel import in_parallel
+from mistcore.rows import lenient, parse_time, seconds_until, tags_of, words_of
 from mistcore_providers._digitalocean_actions import wait_for_action
 from mistcore_providers._digitalocean_keys import key_identifiers
-from mistcore_providers._rest import lenient, parse_time, seconds_until, tags_of, words_of
 
 _STATES = {
     "new": MachineState.PENDING,

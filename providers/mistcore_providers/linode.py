@@ -28,10 +28,10 @@ from mistcore import (
 from mistcore.addresses import split_addresses
 from mistcore.http import Failure, RestSession, error_for
 from mistcore.parallel import in_parallel
+from mistcore.rows import lenient, parse_time, seconds_until, tags_of
 from mistcore_providers._linode_actions import wait_until
 from mistcore_providers._linode_create import checked_label, creation
 from mistcore_providers._linode_scopes import permissions
-from mistcore_providers._rest import lenient, parse_time, seconds_until, tags_of
 
 _STATES = {
     "running": MachineState.RUNNING,

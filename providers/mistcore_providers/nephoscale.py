@@ -25,7 +25,7 @@ from mistcore import (
 )
 from mistcore.addresses import split_addresses
 from mistcore.http import Failure, RestSession, error_for, segment
-from mistcore_providers._rest import lenient, parse_time
+from mistcore.rows import lenient, parse_time
 
 _STATES = {
     "on": MachineState.RUNNING,

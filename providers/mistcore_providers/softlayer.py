@@ -27,7 +27,7 @@ from mistcore import (
 )
 from mistcore.http import Failure, RestSession, error_for
 from mistcore.parallel import in_parallel
-from mistcore_providers._rest import lenient, words_of
+from mistcore.rows import lenient, words_of
 from mistcore_providers._softlayer_create import creation, names_of
 from mistcore_providers._softlayer_offer import image_of, images_of, locations_of, network_of, sizes_of
 from mistcore_providers._softlayer_records import (

@@ -101,7 +101,7 @@ def use():
             assert error.problems
         here.rename("desk")
         here.delete()
-    from mistcore_providers._rest import lenient
+    from mistcore.rows import lenient
     assert lenient(lambda row: row["no such key"])({"id": 1}).extra == {"unreadable": True}  # and a line is logged
 
 before = settings()
@@ -117,13 +117,14 @@ def test_the_library_sets_up_nothing_and_prints_nothing(tmp_path: Path) -> None:
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
-def test_the_command_still_shows_what_a_provider_warns_of(tmp_path: Path) -> None:
-    code = """
+@pytest.mark.parametrize("logger", ["mistcore_providers.linode", "mistcore.rows"])
+def test_the_command_still_shows_what_a_provider_warns_of(tmp_path: Path, logger: str) -> None:
+    code = f"""
 import logging
 from mistcore import Registry
 from mistcore.cli.app import Context
 assert Registry()["linode"]
-log = logging.getLogger("mistcore_providers.linode")
+log = logging.getLogger({logger!r})
 log.warning("before")
 Context("backends.json").manager
 Context("backends.json").manager

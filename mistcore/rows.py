@@ -1,4 +1,4 @@
-"""Small things that the REST providers share."""
+"""Rows of vendors turned into records: odd ones, times, and tags that are plain words."""
 
 from __future__ import annotations
 
@@ -9,23 +9,31 @@ from datetime import UTC, datetime
 from sys import intern
 from typing import Any
 
-from mistcore import Machine
+from mistcore.models import Machine
+
+__all__ = ["lenient", "parse_time", "seconds_until", "tags_of", "words_of"]
 
 log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())  # a program that handles no log is told nothing
 
 
-def lenient(build: Callable[[Any], Machine]) -> Callable[[Any], Machine | None]:
+def lenient(build: Callable[[Any], Machine], *, id: str = "id") -> Callable[[Any], Machine | None]:
     """Return the function so that a row it cannot read breaks no listing.
 
-    Such a row becomes a machine of which only id and name are known, with `extra["unreadable"]` set; one without an
-    id becomes None.
+    Such a row becomes a machine of which only id and name are known, with `extra["unreadable"]` set, and a warning in
+    the log; one without an id becomes None.
+
+    Args:
+        build: makes a machine of a row, and may raise whatever reading a dict of the wrong form raises.
+        id: the row's key for the machine's id.
+
     """
 
     def each(row: Any) -> Machine | None:
         try:
             return build(row)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            known_id = row.get("id") if isinstance(row, dict) else None
+            known_id = row.get(id) if isinstance(row, dict) else None
             log.warning("a machine's record cannot be read (id %s): %s", known_id, type(error).__name__)
             if known_id in (None, ""):
                 return None
