@@ -136,6 +136,7 @@ def checked_options(provider: Provider, operation: str, options: Mapping[str, An
             problems[name] = f"not taken by {provider.title}" + (f", did you mean {close[0]}?" if close else "")
             continue
         try:
+            _check_letters(value)
             checked[name] = convert_text(value, known[name].annotation)
         except ValueError as error:
             problems[name] = str(error)
@@ -146,3 +147,18 @@ def checked_options(provider: Provider, operation: str, options: Mapping[str, An
         taken = ", ".join(known) or "none"
         raise InvalidFields(problems, provider=provider.id, remedy=f"Options of this operation: {taken}.")
     return checked
+
+
+def _check_letters(value: Any) -> None:
+    """Raise ValueError, in words, for text that no service can be sent: bytes of no known meaning are half pairs."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError("holds characters that are none: is it text in UTF-8?") from None
+    elif isinstance(value, Mapping):
+        for part in (*value, *value.values()):
+            _check_letters(part)
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            _check_letters(part)

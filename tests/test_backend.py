@@ -83,6 +83,14 @@ def test_creating_names_every_bad_option_at_once(backend) -> None:
     assert "image, size, cpus, public, tags" in caught.value.remedy
 
 
+@pytest.mark.parametrize("value", ["\udcff", ["web", "\udcff"], {"\udcff": ""}, {"env": "\udcff"}])
+def test_bytes_that_are_no_text_are_sent_to_no_service(backend, value: object) -> None:
+    with pytest.raises(InvalidFields) as caught:
+        backend.create_machine("web-2", image=value)
+    assert caught.value.problems == {"image": "holds characters that are none: is it text in UTF-8?"}
+    assert backend.create_machine("web-2", image="Ünïcödé 🦊").name == "web-2"
+
+
 def test_text_becomes_the_number_or_truth_value_that_an_option_asks_for(backend) -> None:
     assert backend.create_machine("new", image="i", cpus="2", public="yes").name == "new"
     with pytest.raises(InvalidFields) as caught:
