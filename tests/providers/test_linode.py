@@ -259,6 +259,7 @@ def test_a_key_is_found_by_whatever_is_at_hand(service: FakeLinode, linode: Lino
         ({"key": "-----BEGIN OPENSSH PRIVATE KEY-----"}, "key", "give the public one"),
         ({"network": "cool-vpc"}, "network", "numbers"),
         ({"network": "vlan:not this"}, "network", "vlan:REGION/NAME"),
+        ({"network": "vlan:" + "x" * 65}, "network", "vlan:REGION/NAME"),
         ({"network": "vlan:eu-central/back"}, "network", "no id of a network there"),
         ({"firewall": "front"}, "firewall", "a number"),
         ({"root_password": "short1"}, "root_password", "7 to 128 characters"),
