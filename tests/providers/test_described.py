@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -350,6 +351,13 @@ def test_a_stand_in_holds_itself_to_the_document_unless_told_otherwise() -> None
     assert FakeLinode().spec is not None
     with FakeLinode(described=False) as service:
         plainly("GET", "/v4/regions?colour=red")(service.url)
+
+
+def test_no_other_test_switches_the_document_off() -> None:
+    here = Path(__file__)
+    for path in here.parent.parent.rglob("*.py"):
+        if path not in (here, here.parent.parent / "fakes" / "described.py"):
+            assert not re.search(r"\.spec\s*=[^=]|described\s*=\s*False", path.read_text(encoding="utf-8")), path
 
 
 # -- where Linode's document contradicts itself -----------------------------------------------------------------------
