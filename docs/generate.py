@@ -15,6 +15,16 @@ from mistcore.operations import MACHINE_ACTIONS, options_of
 
 DOCS = Path(__file__).parent
 PROVIDERS = DOCS / "providers"
+#: The command for each operation; to rename a machine there is none.
+COMMANDS = {operation: action for action, operation in MACHINE_ACTIONS.items() if action != "rename"} | {
+    "check": "check",
+    "list_machines": "machines",
+    "create_machine": "create",
+    "list_sizes": "sizes",
+    "list_images": "images",
+    "list_locations": "locations",
+    "list_networks": "networks",
+}
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> list[str]:
@@ -49,8 +59,7 @@ def operations_of(cls: type[Provider]) -> list[str]:
     for name in cls.operations():
         options = options_of(getattr(cls, name)) or {}
         shown = ", ".join(f"`{o}`" + ("" if p.default is not p.empty else " (required)") for o, p in options.items())
-        command = next((action for action, operation in MACHINE_ACTIONS.items() if operation == name), "")
-        rows.append((f"`{name}`", f"`mist {command}`" if command and command != "rename" else "", shown))
+        rows.append((f"`{name}`", f"`mist {COMMANDS[name]}`" if name in COMMANDS else "", shown))
     return table(("operation", "command", "options"), rows)
 
 

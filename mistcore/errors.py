@@ -1,7 +1,5 @@
 """Every error that leaves the library.
 
-::
-
     MistError
     ├── UnknownProvider            no plugin has that id            (also KeyError)
     ├── BrokenPlugin               a plugin is there but cannot be used

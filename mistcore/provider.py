@@ -52,7 +52,7 @@ class Provider(_Declared):
     """One kind of place where machines live; an instance is one account there.
 
     Subclass it, declare the credentials as fields, and write `check` and `list_machines`; every further operation is
-    optional, and which ones a provider supports is read off what it overrides::
+    optional, and which ones a provider supports is read off what it overrides:
 
         class Acme(Provider):
             title = "Acme Cloud"

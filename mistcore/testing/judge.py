@@ -59,7 +59,7 @@ def machine_problems(machine: object) -> list[str]:
         try:
             ipaddress.ip_address(address)
         except ValueError:
-            found.append(f"{address!r} is no address")
+            found.append(f"{address!r} is no address; mistcore.addresses.split_addresses leaves out what is none")
     both = set(machine.public_ips) & set(machine.private_ips)
     if both:
         found.append(f"{', '.join(sorted(both))} cannot be both public and private")

@@ -1,7 +1,5 @@
 """A loopback HTTP(S) server to write stand-ins of a vendor's service with: routes, faults, latency, recorded requests.
 
-::
-
     class FakeAcme(FakeService):
         def authorize(self, request):
             if request.headers.get("Authorization") != "Bearer good":

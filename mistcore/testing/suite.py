@@ -35,7 +35,7 @@ _LISTS = {"list_sizes": Size, "list_images": Image, "list_locations": Location, 
 
 
 class ProviderSuite(DeclarationSuite):
-    """Everything that is demanded of a provider, as tests. Subclass it, name your class, and say how to get in::
+    """Everything that is demanded of a provider, as tests. Subclass it, name your class, and say how to get in:
 
         class TestAcme(ProviderSuite):
             provider = Acme

@@ -60,12 +60,14 @@ class Ec2(Provider):
       "Version": "2012-10-17",
       "Statement": [
         {"Sid": "Read", "Effect": "Allow", "Resource": "*", "Action": [
-          "ec2:DescribeInstances", "ec2:DescribeRegions", "ec2:DescribeInstanceTypes", "ec2:DescribeImages",
+          "ec2:DescribeInstances", "ec2:DescribeRegions",
+          "ec2:DescribeInstanceTypes", "ec2:DescribeImages",
           "ec2:DescribeAvailabilityZones", "ec2:DescribeSubnets"
         ]},
         {"Sid": "Act", "Effect": "Allow", "Resource": "*", "Action": [
-          "ec2:StartInstances", "ec2:StopInstances", "ec2:RebootInstances", "ec2:TerminateInstances",
-          "ec2:RunInstances", "ec2:CreateTags", "ec2:ImportKeyPair"
+          "ec2:StartInstances", "ec2:StopInstances", "ec2:RebootInstances",
+          "ec2:TerminateInstances", "ec2:RunInstances",
+          "ec2:CreateTags", "ec2:ImportKeyPair"
         ]}
       ]
     }
