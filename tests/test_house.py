@@ -77,6 +77,20 @@ def test_what_is_declared_stands_in_the_order_that_all_share(cls: type[Provider]
     assert kinds == sorted(kinds, key=order.index), "the fields come after what is said, and before the methods"
 
 
+#: Fields that are called the same and are something else at each.
+OTHERWISE = {"api_key", "cloud", "key_file", "known_hosts", "machine_key", "machine_user", "token"}
+OTHERWISE |= {"auth_user", "auth_password"}
+
+
+def test_the_same_field_has_the_same_words() -> None:
+    labels: dict[str, set[str]] = {}
+    for name in IDS:
+        for field in Registry()[name].fields():
+            if (name, field.name) != ("libvirt", "verify"):  # there it is SSH's host keys, too
+                labels.setdefault(field.name, set()).add(field.label)
+    assert {name: words for name, words in labels.items() if len(words) > 1 and name not in OTHERWISE} == {}
+
+
 def test_the_credentials_with_the_least_rights_and_the_limits_are_told(cls: type[Provider]) -> None:
     assert cls.rights
     assert cls.limits

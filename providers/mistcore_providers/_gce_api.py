@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from mistcore import ProviderError, Unreachable
+from mistcore import ProviderError, Rejected, Unreachable
 from mistcore.deadline import sleep
 from mistcore.http import RestSession, segment
 from mistcore_providers._gce_errors import operation_error
@@ -63,6 +63,17 @@ class Compute:
 
         found = items or rows_of
         return self._session.follow(path, items=found, next="nextPageToken", param="pageToken", params=query)
+
+    def instances(self, items: Callable[[Any], list[Any]], **params: Any) -> Iterator[Any]:
+        """Yield the instances of all zones that can be reached, as `items` finds them in a page."""
+        path = self.path("aggregated", "instances")
+        try:
+            yield from self.rows(path, items, returnPartialSuccess="true", **params)
+        except Rejected as error:
+            # Google's documents recommend the parameter; not all that speak this API know it.
+            if "returnPartialSuccess" not in error.message:
+                raise
+            yield from self.rows(path, items, **params)
 
     def act(
         self, method: str, path: str, *, what: str, wait: bool = True, json: Any = None, **params: Any

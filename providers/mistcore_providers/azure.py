@@ -120,7 +120,7 @@ class Azure(Provider):
         "Cloud", default="public", choices=tuple(CLOUDS), help="Azure itself, or one of those kept apart from it."
     )
     endpoint: str = credential(
-        "Resource Manager's address", default="", help="Only for private installations and proxies.", address=True
+        "API address", default="", help="Resource Manager's; only for private installations and proxies.", address=True
     )
     authority: str = credential(
         "Token service's address",
@@ -130,9 +130,14 @@ class Azure(Provider):
         validator=https,
     )
     ca_cert: str = credential(
-        "CA certificate", default="", help="The only certificates to trust: path or PEM text.", file=True
+        "CA certificate",
+        default="",
+        help="The certificate to trust, where the service has a CA of its own: a path, or PEM text.",
+        file=True,
     )
-    verify: bool = credential("Verify TLS certificates", default=True, help="No only for tests.")
+    verify: bool = credential(
+        "Verify the certificate", default=True, help="Off accepts any certificate: only for trying out."
+    )
 
     def problems(self) -> Mapping[str, str]:
         """Return what is wrong with the fields together. Raises `ServiceRetired` for those of the classic API."""

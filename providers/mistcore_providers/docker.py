@@ -84,7 +84,9 @@ class Docker(Provider):
         help="Path or PEM text of the certificate of the authority that signed the engine's (ca.pem).",
         file=True,
     )
-    verify: bool = credential("Verify", default=True, help="Whether the engine's TLS certificate must be trusted.")
+    verify: bool = credential(
+        "Verify the certificate", default=True, help="Off accepts any certificate: only for trying out."
+    )
     auth_user: str = credential("Proxy user", default="", help="User name at a reverse proxy before the engine.")
     auth_password: str = secret("Proxy password", default="", help="Password at a reverse proxy before the engine.")
 

@@ -123,12 +123,12 @@ class Ec2(Provider):
         address=True,
     )
     verify: bool = credential(
-        "Verify TLS", default=True, help="Whether the service's certificate is checked; turn it off for tests only."
+        "Verify the certificate", default=True, help="Off accepts any certificate: only for trying out."
     )
     ca_cert: str = credential(
         "CA certificate",
         default="",
-        help="Path or PEM text of the certificate to trust, where the endpoint has one of its own; its owner has it.",
+        help="The certificate to trust, where the service has a CA of its own: a path, or PEM text.",
         file=True,
     )
 

@@ -23,7 +23,6 @@ from mistcore import (
     PartialResult,
     Provider,
     ProviderError,
-    Rejected,
     Size,
     credential,
     secret,
@@ -122,9 +121,14 @@ class Gce(Provider):
         "Token service's address", default="", help="Where it is not the one that the key's JSON names.", address=True
     )
     ca_cert: str = credential(
-        "CA certificate", default="", help="The only certificates to trust: path or PEM text.", file=True
+        "CA certificate",
+        default="",
+        help="The certificate to trust, where the service has a CA of its own: a path, or PEM text.",
+        file=True,
     )
-    verify: bool = credential("Verify TLS certificates", default=True, help="No only for tests.")
+    verify: bool = credential(
+        "Verify the certificate", default=True, help="Off accepts any certificate: only for trying out."
+    )
 
     def problems(self) -> Mapping[str, str]:
         """Return what is wrong with the fields together."""
@@ -173,7 +177,7 @@ class Gce(Provider):
             lacking.update(missing(body))
             return instances(body)
 
-        raw = list(self._aggregated(rows))
+        raw = list(self._connections()[0].instances(rows))
         found = [one for one in map(machine, raw) if one is not None]
         self._zones().update((one.id, one.region) for one in found)
         if lacking:
@@ -368,24 +372,12 @@ class Gce(Provider):
             raise self.machine_not_found(machine_id)
         zone = self._zones().get(machine_id)
         if zone is None:
-            for raw in self._aggregated(instances, filter=f"id={machine_id}"):
+            for raw in self._connections()[0].instances(instances, filter=f"id={machine_id}"):
                 if str(raw.get("id")) == machine_id:
                     zone = self._zones()[machine_id] = zone_of(raw)
         if zone is None:
             raise self.machine_not_found(machine_id)
         return zone
-
-    def _aggregated(self, rows: Callable[[Any], list[Any]], **query: str) -> Iterator[Any]:
-        """Yield the instances of all zones that can be reached."""
-        compute = self._connections()[0]
-        path = compute.path("aggregated", "instances")
-        try:
-            yield from compute.rows(path, rows, returnPartialSuccess="true", **query)
-        except Rejected as error:
-            # Google's documents recommend the parameter; not all that speak this API know it.
-            if "returnPartialSuccess" not in error.message:
-                raise
-            yield from compute.rows(path, rows, **query)
 
     def _path(self, machine_id: str) -> str:
         return self._connections()[0].path("zones", self._zone(machine_id), "instances", machine_id)

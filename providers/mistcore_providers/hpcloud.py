@@ -35,7 +35,7 @@ class Hpcloud(OpenStackProvider):
 
     username: str = credential("User name", help="That of the account at the identity service.")
     password: str = secret("Password", help="The one that goes with the user name.")
-    tenant_name: str = credential("Tenant (project) name", help="The project that the servers belong to.")
+    tenant_name: str = credential("Project (tenant) name", help="The project that the servers belong to.")
     auth_url: str = credential(
         "Identity service address",
         default="",
@@ -47,10 +47,12 @@ class Hpcloud(OpenStackProvider):
     ca_cert: str = credential(
         "CA certificate",
         default="",
+        help="The certificate to trust, where the service has a CA of its own: a path, or PEM text.",
         file=True,
-        help="The certificate to trust, as a path or as PEM text, for an installation with a CA of its own.",
     )
-    verify: bool = credential("Verify the certificate", default=True, help="false accepts any: only for trying out.")
+    verify: bool = credential(
+        "Verify the certificate", default=True, help="Off accepts any certificate: only for trying out."
+    )
 
     @classmethod
     def find_region(cls, region: str, values: Mapping[str, Any]) -> Region:

@@ -80,17 +80,17 @@ class Openstack(OpenStackProvider):
         "User's domain", default="", env="OS_USER_DOMAIN_NAME", help="By its name; the default domain when left out."
     )
     user_domain_id: str = credential(
-        "User's domain id", default="", env="OS_USER_DOMAIN_ID", help="In place of the name."
+        "User's domain ID", default="", env="OS_USER_DOMAIN_ID", help="In place of the name."
     )
     project_domain_name: str = credential(
         "Project's domain", default="", env="OS_PROJECT_DOMAIN_NAME", help="By its name; the user's when left out."
     )
     project_domain_id: str = credential(
-        "Project's domain id", default="", env="OS_PROJECT_DOMAIN_ID", help="In place of the name."
+        "Project's domain ID", default="", env="OS_PROJECT_DOMAIN_ID", help="In place of the name."
     )
-    project_id: str = credential("Project id", default="", env="OS_PROJECT_ID", help="In place of the project's name.")
+    project_id: str = credential("Project ID", default="", env="OS_PROJECT_ID", help="In place of the project's name.")
     application_credential_id: str = credential(
-        "Application credential id",
+        "Application credential ID",
         default="",
         env="OS_APPLICATION_CREDENTIAL_ID",
         help="Made in the dashboard (Identity → Application Credentials); in place of user, password and project.",
@@ -137,10 +137,12 @@ class Openstack(OpenStackProvider):
         "CA certificate",
         default="",
         env="OS_CACERT",
+        help="The certificate to trust, where the service has a CA of its own: a path, or PEM text.",
         file=True,
-        help="The certificate to trust, as a path or as PEM text, for a cloud with a CA of its own.",
     )
-    verify: bool = credential("Verify the certificate", default=True, help="false accepts any: only for trying out.")
+    verify: bool = credential(
+        "Verify the certificate", default=True, help="Off accepts any certificate: only for trying out."
+    )
 
     def problems(self) -> Mapping[str, str]:
         """Return what is missing: there are four ways in, and each wants its own fields."""
@@ -151,7 +153,7 @@ class Openstack(OpenStackProvider):
             if not self.application_credential_secret:
                 found["application_credential_secret"] = "missing (Application credential secret)"  # noqa: S105
             if not self.application_credential_id and not self.application_credential_name:
-                found["application_credential_id"] = "missing (Application credential id)"
+                found["application_credential_id"] = "missing (Application credential ID)"
             if self.application_credential_name and not self.application_credential_id and not self.username:
                 found["username"] = "missing (User name), which an application credential's name goes with"
             return found

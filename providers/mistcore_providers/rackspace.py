@@ -57,7 +57,7 @@ class Rackspace(OpenStackProvider):
     username: str = credential("User name", help="The one that the control panel (login.rackspace.com) takes.")
     api_key: str = secret("API key", help="Control panel → account menu → My profile & settings → Rackspace API key.")
     endpoint: str = credential(
-        "Service address",
+        "API address",
         default="",
         example=_IDENTITY,
         help="Of the identity service, where it is not Rackspace's own; or of a first generation's v1.0.",
@@ -67,10 +67,12 @@ class Rackspace(OpenStackProvider):
     ca_cert: str = credential(
         "CA certificate",
         default="",
+        help="The certificate to trust, where the service has a CA of its own: a path, or PEM text.",
         file=True,
-        help="The certificate to trust, as a path or as PEM text, where `endpoint` has a CA of its own.",
     )
-    verify: bool = credential("Verify the certificate", default=True, help="false accepts any: only for trying out.")
+    verify: bool = credential(
+        "Verify the certificate", default=True, help="Off accepts any certificate: only for trying out."
+    )
 
     def check(self) -> Account:
         """Log in: one request, which proves user name, API key and region. See `OpenStackProvider.check`.

@@ -98,10 +98,12 @@ class Vcloud(Provider):
     ca_cert: str = credential(
         "CA certificate",
         default="",
-        help="The certificate to trust, its file or text, where the service's is signed by itself or by your own CA.",
+        help="The certificate to trust, where the service has a CA of its own: a path, or PEM text.",
         file=True,
     )
-    verify: bool = credential("Verify the server", default=True, help="Check the server's certificate. Leave it on.")
+    verify: bool = credential(
+        "Verify the certificate", default=True, help="Off accepts any certificate: only for trying out."
+    )
 
     def problems(self) -> Mapping[str, str]:
         """Return what is wrong with the fields taken together."""
