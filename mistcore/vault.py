@@ -96,7 +96,7 @@ class Vault:
                 values beside it were changed since).
 
         """
-        for _ in range(3):
+        while True:
             kept = {
                 name: value for name, value in record.credentials.items() if not (is_sealed(value) and name in without)
             }
@@ -104,18 +104,19 @@ class Vault:
             if not any(map(is_sealed, kept.values())):
                 return record
             settings = self._store.read_vault()
-            if settings is None:
-                break
-            key = self._key(settings)
-            opened, problem = _opened(record, str(settings["id"]), key)
-            if not problem:
-                return attrs.evolve(record, credentials=opened)
+            problem = ""
+            if settings is not None:
+                key = self._key(settings)
+                opened, problem = _opened(record, str(settings["id"]), key)
+                if not problem:
+                    return attrs.evolve(record, credentials=opened)
             stored = self._store.read().get(record.id)
             same = stored is None or all(stored.credentials.get(name) == value for name, value in kept.items())
             if stored is None or (same and self._store.read_vault() == settings):
+                if settings is None:
+                    raise _error("a secret of {title} is sealed, but the store does not say how", record, "damaged")
                 raise self._explained(record, str(settings["id"]), key, problem)
             record = stored  # somebody rewrote them meanwhile
-        raise _error("a secret of {title} is sealed, but the store does not say how", record, "damaged")
 
     def seal(self, record: Record) -> Record:
         """Return a record with its secrets as this store keeps them. To be called while the store is being changed.

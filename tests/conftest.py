@@ -32,6 +32,7 @@ pytest_plugins: list[str] = [
     "peers.moto_server",
     "peers.openstack_cloud",
     "peers.postgresql",
+    "peers.secret_service",
     "peers.sshd",
 ]
 
@@ -49,6 +50,7 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MISTCORE_HOME", str(home / "mistcore"))
     for name in list(os.environ):
         if name.startswith(("AWS_", "AZURE_", "DOCKER_", "GOOGLE_", "OS_")) or name in (
+            "MISTCORE_PASSPHRASE",
             "MISTCORE_STORE",
             "SSH_AUTH_SOCK",
         ):

@@ -266,3 +266,27 @@ def test_fish_completes_a_title_as_one_word(command, tmp_path: Path) -> None:
     asked = f"source {tmp_path}/complete; complete --do-complete 'mist show pro'"
     found = subprocess.run(["fish", "-c", asked], capture_output=True, text=True, check=False, env=environment)
     assert found.stdout.splitlines() == ["prod one, old\tacme"]
+
+
+def test_a_passphrase_is_asked_for_once_without_echo(terminal, command) -> None:
+    for title in ("one", "two"):
+        run(command, "add", "acme", "--title", title, "--region", "fra", "--token", GOOD)
+    session = terminal("secrets", "sealed")
+    for _ in range(2):  # the second time is to be sure
+        session.expect(r"(New passphrase|Repeat for confirmation): ")
+        session.sendline("correct horse")
+    session.expect("sealed with a key from a passphrase: 2 rewritten")
+    session.expect(pexpect.EOF)
+    for passphrase, words in (("correct horse", "me@acme.example"), ("wrong horse", "not the passphrase")):
+        session = terminal("check")
+        session.expect("Passphrase: ")
+        session.sendline(passphrase)
+        session.expect(words)
+        session.expect(pexpect.EOF)
+        assert passphrase not in session.before
+        session.close()
+        assert session.exitstatus == (passphrase == "wrong horse")
+    session = terminal("backends")  # which needs no secret
+    session.expect("two")
+    session.expect(pexpect.EOF)
+    assert "Passphrase" not in session.before

@@ -18,6 +18,8 @@ from stores.workers import record
 
 from mistcore.errors import StoreError
 from mistcore.stores import Record, Store, open_store
+from mistcore.vault import Vault
+from mistcore.vault_keys import new_key_text
 
 WORKERS = Path(__file__).with_name("workers.py")
 
@@ -306,11 +308,30 @@ class StoreSuite(TransactionSuite):
             mine = [each.id for each in store if each.id.startswith(f"id-{name}-")]
             assert mine == [f"id-{name}-{number}" for number in range(200)]
 
-    def test_a_writer_killed_at_random_instants_loses_nothing_acknowledged(self, location: str) -> None:
-        result = json.loads(finish(start_worker("random", location, self.kills)))
-        assert result["kills"] == self.kills
-        assert result["acknowledged"] > self.kills / 10
+    @pytest.fixture(params=["plain", "sealed", "keyring"])
+    def kept(self, request: pytest.FixtureRequest, location: str, monkeypatch: pytest.MonkeyPatch) -> str:
+        """A store that keeps its secrets so from the beginning."""
+        way: str = request.param
+        if way == "keyring":
+            request.getfixturevalue("secret_service")
+        monkeypatch.setenv("TEST_KEY", new_key_text())
+        with open_store(location) as store:
+            Vault(store, lambda provider: {"token"}).rewrite(way, key_env="TEST_KEY" if way == "sealed" else "")
+        return way
 
-    def test_a_writer_killed_at_each_line_loses_nothing_acknowledged(self, location: str) -> None:
+    @pytest.mark.timeout(300)
+    def test_what_changes_the_way_of_keeping_secrets_does_all_or_nothing_wherever_it_is_killed(
+        self, location: str, secret_service: object, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TEST_KEY", new_key_text())
+        assert json.loads(finish(start_worker("rewrite", location), timeout=290))["kills"] > 100
+
+    def test_a_writer_killed_at_random_instants_loses_nothing_acknowledged(self, location: str, kept: str) -> None:
+        kills = self.kills if kept == "plain" else self.kills // 4
+        result = json.loads(finish(start_worker("random", location, kills)))
+        assert result["kills"] == kills
+        assert result["acknowledged"] > kills / 10
+
+    def test_a_writer_killed_at_each_line_loses_nothing_acknowledged(self, location: str, kept: str) -> None:
         result = json.loads(finish(start_worker("lines", location)))
         assert result["kills"] > 20

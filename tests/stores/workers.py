@@ -8,15 +8,21 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from mistcore.stores import Record, Store, open_store
+from mistcore.vault import Vault, is_sealed
 
 
 def record(number: object) -> Record:
     credentials = {"token": f"secret-{number}", "endpoint": "https://acme.example/v1"}
     return Record(f"id-{number}", f"Backend {number}", "acme", credentials=credentials)
+
+
+def vault_of(store: Store) -> Vault:
+    """Return the vault of a store, whose key is in the environment, in a keyring, or not needed."""
+    return Vault(store, lambda provider: {"token"})
 
 
 def add(location: str, name: str, count: int) -> None:
@@ -59,13 +65,15 @@ class Witness:
         self.kills = 0
         self.kept_without_word = 0
         self.pace = 0.0
+        #: With its key found, so that every writer, a child of this process, has it.
+        self.vault = vault_of(open_store(location))
 
     def warm_up(self) -> None:
         """Import in this process what every writer needs, so that they are killed while they write."""
         for name in ("first", "second"):
             started = time.monotonic()
             with open_store(self.location) as store, store.change() as changes:
-                changes.put(record(name))
+                changes.put(self.vault.seal(record(name)))
             self.pace = time.monotonic() - started
             self.acknowledged.add(f"id-{name}")
 
@@ -75,20 +83,27 @@ class Witness:
             found = store.read()
         lost = self.acknowledged - found.keys()
         assert not lost, f"acknowledged, and lost: {sorted(lost)}"
-        for each in found.values():
-            assert each.credentials == record(each.id.removeprefix("id-")).credentials
+        self._compare([found[id] for id in acknowledged])
         # At most the one that was under way at each death was kept without a word.
         self.kept_without_word = len(found) - len(self.acknowledged)
         assert self.kept_without_word <= self.kills
 
+    def _compare(self, found: Iterable[Record]) -> None:
+        is_plain = self.vault.kind == "plain"
+        for each in found:
+            assert is_plain or is_sealed(each.credentials["token"])
+            assert self.vault.open(each).credentials == record(each.id.removeprefix("id-")).credentials
+
     def report(self) -> None:
+        with open_store(self.location) as store:
+            self._compare(store.read().values())
         result = {"kills": self.kills, "acknowledged": len(self.acknowledged), "silent": self.kept_without_word}
         sys.stdout.write(json.dumps(result))
 
 
-def _add_one(store: Store, name: str, acknowledge: int) -> None:
+def _add_one(store: Store, name: str, acknowledge: int, vault: Vault | None = None) -> None:
     with store.change() as changes:
-        changes.put(record(name))
+        changes.put(vault.seal(record(name)) if vault is not None else record(name))
     os.write(acknowledge, f"id-{name}\n".encode())
 
 
@@ -102,7 +117,7 @@ def killed_at_random(location: str, kills: int) -> None:
         def work(acknowledge: int) -> None:
             with open_store(location) as store:
                 for number in range(1_000_000):
-                    _add_one(store, f"{witness.kills}-{number}", acknowledge)
+                    _add_one(store, f"{witness.kills}-{number}", acknowledge, witness.vault)
 
         child, reader = fork(work)
         time.sleep(chance.uniform(0, max(0.03, 4 * witness.pace)))
@@ -140,7 +155,7 @@ def killed_at_each_line(location: str, _: int) -> None:
             store = open_store(location)
             store.read()
             sys.settrace(count)  # type: ignore[arg-type]
-            _add_one(store, str(witness.kills), acknowledge)
+            _add_one(store, str(witness.kills), acknowledge, witness.vault)
             sys.settrace(None)
 
         status, acknowledged = ended(*fork(work))
@@ -148,6 +163,64 @@ def killed_at_each_line(location: str, _: int) -> None:
         witness.look(acknowledged)
     assert not status
     witness.report()
+
+
+def killed_while_rewriting(location: str, _: int) -> None:
+    """Kill what changes how secrets are kept before its first line of code, then before the third, and so on.
+
+    The next change is killed before the even lines.
+    """
+    stores = tuple(os.sep + str(Path("stores", name)) for name in ("atomic.py", "json_file.py", "postgresql.py"))
+    others = ("rewrite", "_new", "make_key", "_put_in_keyring", "_with_keyring")
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: F401 - what each child would import again
+
+    kept = [record(number) for number in range(2)]
+    with open_store(location) as store, store.change() as changes:
+        for each in kept:
+            changes.put(vault_of(store).seal(each))
+    import keyring.backends.SecretService  # noqa: F401
+
+    ways: list[dict[str, str]] = [{"kind": "sealed", "key_env": "TEST_KEY"}, {"kind": "keyring"}, {"kind": "plain"}]
+    kills = 0
+    for number, way in enumerate(ways):
+        at, status = -(number % 2), signal.SIGKILL
+        with open_store(location) as store:
+            before = store.read_vault()
+        while status == signal.SIGKILL:
+            at += 2
+
+            def work(acknowledge: int, way: dict[str, str] = way, left: int = at) -> None:
+                def count(frame: object, event: str, arg: object) -> object:
+                    nonlocal left
+                    if event == "call":
+                        code = frame.f_code  # type: ignore[attr-defined]
+                        ours = f"{os.sep}mistcore{os.sep}vault" in code.co_filename and code.co_name in others
+                        return count if ours or code.co_filename.endswith(stores) else None
+                    left -= event == "line"
+                    if not left:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    return count
+
+                store = open_store(location)
+                vault = vault_of(store)
+                vault.unlock()
+                sys.settrace(count)  # type: ignore[arg-type]
+                vault.rewrite(**way)
+                sys.settrace(None)
+
+            status, _names = ended(*fork(work))
+            kills += status == signal.SIGKILL
+            with open_store(location) as store:
+                vault = vault_of(store)
+                found = [vault.open(each) for each in store.read().values()]
+                sealed = [is_sealed(each.credentials["token"]) for each in store.read().values()]
+                settings = store.read_vault()
+            assert [(each.id, each.credentials) for each in found] == [(each.id, each.credentials) for each in kept]
+            assert sealed == [settings is not None] * len(kept)
+            if status and settings != before:  # it was killed after all was done: begin again from there
+                before = settings
+        assert not status
+    sys.stdout.write(json.dumps({"kills": kills}))
 
 
 def as_nobody(location: str, _: int) -> None:
@@ -180,6 +253,10 @@ if __name__ == "__main__":
     if task == "add":
         add(location, rest[0], int(rest[1]))
     else:
-        {"random": killed_at_random, "lines": killed_at_each_line, "nobody": as_nobody}[task](
-            location, int(*rest or "0")
-        )
+        tasks = {
+            "random": killed_at_random,
+            "lines": killed_at_each_line,
+            "rewrite": killed_while_rewriting,
+            "nobody": as_nobody,
+        }
+        tasks[task](location, int(*rest or "0"))
