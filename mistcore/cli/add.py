@@ -43,7 +43,7 @@ def add() -> None:
 
     The credentials are checked against the service before anything is kept. `mist add PROVIDER --help` lists what a
     provider takes. A value may be @FILE (what the file holds), - (standard input), or a reference that is resolved
-    each time it is used: env:NAME or file:PATH.
+    each time it is used: env:NAME, file:PATH or cmd:COMMAND.
     """
 
 
