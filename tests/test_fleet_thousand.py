@@ -83,10 +83,11 @@ def settled_but_for_those_that_hang(before: Counter[str], clouds: list[PlainClou
     """Whether our side of everything is gone while the servers still hold theirs of what hangs; then theirs, too."""
     theirs = sum(cloud.hanging for cloud in clouds)
     expected = before + Counter(threads=theirs, sockets=theirs)
-    assert settled(expected) == expected
+    # There may be less: what earlier tests left to end by itself ends now.
+    assert not settled(expected) - expected
     for cloud in clouds:
         cloud.release.set()
-    assert settled(before) == before
+    assert not settled(before) - before
     return True
 
 

@@ -1,4 +1,4 @@
-"""Print, as a constraints file, the lowest version of every package that pyproject.toml says mistcore works with."""
+"""Write, as a constraints file, the lowest version of every package that pyproject.toml says mistcore works with."""
 
 from __future__ import annotations
 
@@ -31,4 +31,6 @@ def lowest(pyproject: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write("\n".join([*lowest(Path(__file__).parents[1] / "pyproject.toml"), ""]))
+    written = Path(sys.argv[1])
+    written.parent.mkdir(parents=True, exist_ok=True)
+    written.write_text("\n".join([*lowest(Path(__file__).parents[1] / "pyproject.toml"), ""]), encoding="utf-8")
