@@ -104,16 +104,15 @@ class Vault:
             if not any(map(is_sealed, kept.values())):
                 return record
             settings = self._store.read_vault()
-            problem = ""
-            if settings is not None:
-                key = self._key(settings)
+            key, problem = None if settings is None else self._key(settings), ""
+            if settings is not None and key is not None:
                 opened, problem = _opened(record, str(settings["id"]), key)
                 if not problem:
                     return attrs.evolve(record, credentials=opened)
             stored = self._store.read().get(record.id)
             same = stored is None or all(stored.credentials.get(name) == value for name, value in kept.items())
             if stored is None or (same and self._store.read_vault() == settings):
-                if settings is None:
+                if settings is None or key is None:
                     raise _error("a secret of {title} is sealed, but the store does not say how", record, "damaged")
                 raise self._explained(record, str(settings["id"]), key, problem)
             record = stored  # somebody rewrote them meanwhile
