@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["split_addresses"]
+__all__ = ["only_addresses", "split_addresses"]
 
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _V4 = re.compile(rf"({_OCTET}\.{_OCTET})\.{_OCTET}\.{_OCTET}")
@@ -33,6 +33,21 @@ def split_addresses(addresses: Iterable[Any]) -> tuple[list[str], list[str]]:
         if kind is not None:
             found[kind].append(address)
     return found
+
+
+def only_addresses(values: Iterable[Any]) -> list[str]:
+    """Return those of the values that are addresses, for services that say themselves which are public."""
+    return [value for value in values if isinstance(value, str) and (_V4.fullmatch(value) or _is_address(value))]
+
+
+def _is_address(text: str) -> bool:
+    import ipaddress
+
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=4096)

@@ -91,6 +91,11 @@ def _text(value: Any) -> str:
     return "" if value is None or isinstance(value, (Mapping, list, tuple, set)) else str(value)
 
 
+def _number(value: Any) -> Any:
+    """Numbers as they are, and None for what is none."""
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) else None
+
+
 def _permissions(values: Iterable[str] | None) -> frozenset[str] | None:
     return None if values is None else frozenset(values)
 
@@ -150,8 +155,8 @@ class Account(_Record):
 
     """
 
-    id: str = attrs.field(converter=str)
-    name: str = attrs.field(default="", converter=str)
+    id: str = attrs.field(converter=_text)
+    name: str = attrs.field(default="", converter=_text)
     details: Mapping[str, Any] = attrs.field(factory=dict, hash=False)
     permissions: frozenset[str] | None = attrs.field(default=None, converter=_permissions)
     warnings: tuple[str, ...] = attrs.field(default=(), converter=tuple[str, ...])
@@ -180,15 +185,15 @@ class Size(_Record):
 
     """
 
-    id: str = attrs.field(converter=str)
-    name: str = ""
-    cpus: float | None = None
-    memory: int | None = None
-    disk: int | None = None
-    architecture: str = ""
-    price_hour: float | None = None
-    price_month: float | None = None
-    currency: str = ""
+    id: str = attrs.field(converter=_text)
+    name: str = attrs.field(default="", converter=_text)
+    cpus: float | None = attrs.field(default=None, converter=_number)
+    memory: int | None = attrs.field(default=None, converter=_number)
+    disk: int | None = attrs.field(default=None, converter=_number)
+    architecture: str = attrs.field(default="", converter=_text)
+    price_hour: float | None = attrs.field(default=None, converter=_number)
+    price_month: float | None = attrs.field(default=None, converter=_number)
+    currency: str = attrs.field(default="", converter=_text)
     extra: Mapping[str, Any] = attrs.field(factory=dict, hash=False, repr=False)
 
 
@@ -206,10 +211,10 @@ class Image(_Record):
 
     """
 
-    id: str = attrs.field(converter=str)
-    name: str = ""
-    os: str = ""
-    architecture: str = ""
+    id: str = attrs.field(converter=_text)
+    name: str = attrs.field(default="", converter=_text)
+    os: str = attrs.field(default="", converter=_text)
+    architecture: str = attrs.field(default="", converter=_text)
     created_at: datetime | None = attrs.field(default=None, converter=_utc)
     extra: Mapping[str, Any] = attrs.field(factory=dict, hash=False, repr=False)
 
@@ -226,9 +231,9 @@ class Location(_Record):
 
     """
 
-    id: str = attrs.field(converter=str)
-    name: str = ""
-    country: str = ""
+    id: str = attrs.field(converter=_text)
+    name: str = attrs.field(default="", converter=_text)
+    country: str = attrs.field(default="", converter=_text)
     extra: Mapping[str, Any] = attrs.field(factory=dict, hash=False, repr=False)
 
 
@@ -244,9 +249,9 @@ class Network(_Record):
 
     """
 
-    id: str = attrs.field(converter=str)
-    name: str = ""
-    cidr: str = ""
+    id: str = attrs.field(converter=_text)
+    name: str = attrs.field(default="", converter=_text)
+    cidr: str = attrs.field(default="", converter=_text)
     extra: Mapping[str, Any] = attrs.field(factory=dict, hash=False, repr=False)
 
 
@@ -272,7 +277,7 @@ class Machine(_Record):
 
     """
 
-    id: str = attrs.field(converter=str)
+    id: str = attrs.field(converter=_text)
     name: str = attrs.field(default="", converter=_text)
     state: MachineState = attrs.field(default=MachineState.UNKNOWN, converter=_state)
     public_ips: tuple[str, ...] = attrs.field(default=(), converter=_addresses)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from sys import intern
-from typing import Any
+from typing import Any, TypeVar
 
+from mistcore.errors import ProviderError
 from mistcore.models import Machine
 
-__all__ = ["lenient", "parse_time", "seconds_until", "tags_of", "words_of"]
+__all__ = ["garbled", "lenient", "parse_time", "read_row", "readable", "seconds_until", "tags_of", "words_of"]
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())  # a program that handles no log is told nothing
@@ -31,25 +34,58 @@ def lenient(build: Callable[[Any], Machine], *, id: str = "id") -> Callable[[Any
 
     def each(row: Any) -> Machine | None:
         try:
-            return build(row)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            made = build(row)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             known_id = row.get(id) if isinstance(row, dict) else None
             log.warning("a machine's record cannot be read (id %s): %s", known_id, type(error).__name__)
-            if known_id in (None, ""):
+            if not isinstance(known_id, (str, int)) or known_id == "":
                 return None
             name = row.get("name") or row.get("label") or ""
             return Machine(id=known_id, name=str(name), extra={"unreadable": True})
+        return made if made.id else None
 
     return each
+
+
+def read_row(build: Callable[[Any], T], row: Any) -> T | None:
+    """Return what is made of a row of a listing, or None with a warning in the log where it cannot be read.
+
+    One without an id counts as none, since nobody could do anything with it.
+    """
+    try:
+        made = build(row)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        log.warning("a row of a listing cannot be read: %s", type(error).__name__)
+        return None
+    return None if getattr(made, "id", None) == "" else made
+
+
+def readable(build: Callable[[Any], T | None], rows: Iterable[Any]) -> Iterator[T]:
+    """Yield what is made of each row of a listing, leaving out those that cannot be read."""
+    for row in rows:
+        made = read_row(build, row)
+        if made is not None:
+            yield made
+
+
+def garbled(error: Exception) -> ProviderError | None:
+    """Return our error for what Python raises where an answer is not built as it should be; None for anything else."""
+    if not isinstance(error, (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)):
+        return None
+    return ProviderError(
+        f"the service's answer is not what it should be ({type(error).__name__}: {error})",
+        reason="garbled",
+        remedy="Is the address of the service right?",
+    )
 
 
 def parse_time(value: Any) -> datetime | None:
     """Return an ISO 8601 time as aware UTC, or None for what is none; one without a zone is taken as UTC."""
     try:
         moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (OverflowError, TypeError, ValueError):
         return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def seconds_until(epoch: str | None) -> float | None:

@@ -12,6 +12,7 @@ import attrs
 
 from mistcore.errors import ProviderError
 from mistcore.parallel import in_parallel
+from mistcore.rows import read_row
 
 if TYPE_CHECKING:
     from mistcore.http.exchange import Answer
@@ -73,20 +74,25 @@ def numbered(
             return _page(answer, plan, each)
 
     check = _Progress()
+
+    def new_items(page: _Page) -> Iterable[Any]:
+        new = check.new_items(page)
+        return new if each is None else (item for item in new if item is not None)
+
     first = load(0)
-    yield from check.new_items(first)
+    yield from new_items(first)
     known = _pages_in_all(first)
     index = 1
     if known is not None:
         if known > _MOST_PAGES:
             raise _paging_error(f"the service speaks of {known} pages")
         for page in in_parallel(load, range(1, known), workers=workers):
-            yield from check.new_items(page)
+            yield from new_items(page)
         index = max(known, 1)
     while check.more_to_come(plan.size, known is not None):
         if index >= _MOST_PAGES:
             raise _paging_error(f"there are more than {_MOST_PAGES} pages")
-        yield from check.new_items(load(index))
+        yield from new_items(load(index))
         index += 1
     check.complete()
 
@@ -195,7 +201,7 @@ def _page(answer: Answer, plan: Numbered, each: Callable[[Any], Any] | None) -> 
     mark = hash(tuple(keys)) if keys is not None else hash(json.dumps(rows))
     total = _number(_find(plan.total, body, answer)) if plan.total else None
     count = _number(_find(plan.count, body, answer)) if plan.count else None
-    return _Page(rows if each is None else [each(row) for row in rows], keys, mark, total, count)
+    return _Page(rows if each is None else [read_row(each, row) for row in rows], keys, mark, total, count)
 
 
 def _pages_in_all(first: _Page) -> int | None:

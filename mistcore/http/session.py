@@ -204,7 +204,8 @@ class RestSession:
             first: the first page's number.
             total: where the number of all items is (a dotted name, "header:X-Total", or a function of the body).
             count: the same for the number of pages.
-            each: what to make of an item; called in the thread that fetched it, so that raw pages are not kept.
+            each: what to make of an item; called in the thread that fetched it, so that raw pages are not kept. What
+                it cannot read, or makes None of, is left out.
             key: what tells items apart: one that moved to the next page meanwhile is yielded once.
             workers: how many pages to fetch at once.
 

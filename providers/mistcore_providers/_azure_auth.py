@@ -180,7 +180,7 @@ class AzureTokens(Tokens):
                 words = "the key or the certificate cannot be used; it must be an RSA key in PEM"
                 raise InvalidFields({"certificate": words}) from error
             raise
-        except (AttributeError, KeyError, TypeError) as error:
+        except (AttributeError, KeyError, RuntimeError, TypeError) as error:
             raise ProviderError("the token service answered nonsense", reason="garbled") from error
 
         def ask() -> Mapping[str, Any]:

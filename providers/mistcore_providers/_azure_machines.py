@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mistcore import Machine, MachineState
+from mistcore.addresses import only_addresses
 from mistcore.rows import parse_time
 
 _POWER = {
@@ -105,7 +106,7 @@ class Join:
                 address = _mapping(configuration.get("publicIPAddress"))
                 known = self._addresses.get(_key(address)) or _dig(address, "properties", "ipAddress")
                 public.append(known)
-        return public, private
+        return only_addresses(public), only_addresses(private)
 
 
 def interface_ids(properties: Mapping[str, Any]) -> Iterator[str]:

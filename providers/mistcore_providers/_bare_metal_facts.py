@@ -75,6 +75,10 @@ REBOOT = _POWER.replace("WHEN", "-r").replace("OTHERWISE", "reboot")
 STOP = _POWER.replace("WHEN", "-h").replace("OTHERWISE", "poweroff")
 
 
+#: More than any number that a machine has to tell; Python refuses to read thousands.
+_DIGITS = 30
+
+
 @attrs.frozen
 class Facts:
     """What a machine is. Memory is MiB, disk (the root file system) GiB, the boot time UTC; None or "": not known."""
@@ -199,7 +203,7 @@ def _first(said: dict[str, list[str]], key: str) -> str:
 
 def _number(pattern: str, lines: list[str] | None) -> int | None:
     found = (re.search(pattern, line) for line in lines or [])
-    return next((int(match[1]) for match in found if match), None)
+    return next((int(match[1][:_DIGITS]) for match in found if match), None)
 
 
 def _os_release(lines: list[str]) -> dict[str, str]:
@@ -226,7 +230,7 @@ def _memory(said: dict[str, list[str]]) -> int | None:
 def _disk(lines: list[str]) -> int | None:
     """The size of the file system in `df -Pk`'s second line; its name may hold spaces, so count from the right."""
     match = re.search(r"\s(\d+)\s+\d+\s+-?\d+\s+\S+\s+/$", lines[-1]) if lines else None
-    return int(match[1]) >> 20 if match else None
+    return int(match[1][:_DIGITS]) >> 20 if match else None
 
 
 def _boot_time(lines: list[str] | None) -> datetime | None:

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from mistcore import Image, Machine, MachineState, Network, ProviderError
+from mistcore.addresses import only_addresses
+from mistcore.rows import readable
 
 T = TypeVar("T")
 
@@ -35,7 +37,7 @@ def read_list(answer: Any, read: Callable[[Any], T | None]) -> list[T]:
     """Return the records of a listing, without the rows that are none. Raises `ProviderError` where it is no list."""
     if not isinstance(answer, list):
         raise ProviderError("the engine's answer is not a list", reason="nonsense")
-    return [record for row in answer if (record := read(row)) is not None]
+    return list(readable(read, answer))
 
 
 def listed_machine(row: Any) -> Machine | None:
@@ -103,7 +105,7 @@ def _machine(
         str(network): [address for key in ("IPAddress", "GlobalIPv6Address") if (address := _text(ends.get(key)))]
         for network, ends in _mappings(_mapping(networks).get("Networks"))
     }
-    addresses = [address for each in by_network.values() for address in each]
+    addresses = only_addresses(address for each in by_network.values() for address in each)
     return Machine(
         id=id,
         name=name or id[:12],

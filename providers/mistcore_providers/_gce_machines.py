@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mistcore import Machine, MachineState
+from mistcore.addresses import only_addresses
 from mistcore.rows import parse_time
 
 _STATES = {
@@ -105,7 +106,8 @@ def _addresses(raw: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         private += [interface.get(name) for name in ("networkIP", "ipv6Address")]
         public += [one.get("natIP") for one in _mappings(interface.get("accessConfigs"))]
         public += [one.get("externalIpv6") for one in _mappings(interface.get("ipv6AccessConfigs"))]
-    return public, [address for address in private if address not in public]
+    public = only_addresses(public)
+    return public, [address for address in only_addresses(private) if address not in public]
 
 
 def _scopes(body: Any) -> Mapping[str, Any]:

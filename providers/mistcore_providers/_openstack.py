@@ -14,6 +14,7 @@ from mistcore.deadline import sleep
 from mistcore.errors import MistError
 from mistcore.http import segment
 from mistcore.parallel import in_parallel
+from mistcore.rows import garbled, readable
 from mistcore_providers import _openstack_errors as errors
 from mistcore_providers import _openstack_records as records
 
@@ -214,9 +215,14 @@ class OpenStackProvider(Provider):
         if not zones:
             yield Location(id=region, name=region)
             return
-        for zone in zones:
+
+        def location(zone: dict[str, Any]) -> Location:
             available = bool((zone.get("zoneState") or {}).get("available", True))
-            yield Location(id=zone["zoneName"], name=zone["zoneName"], extra={"available": available, "region": region})
+            return Location(
+                id=zone["zoneName"], name=zone["zoneName"], extra={"available": available, "region": region}
+            )
+
+        yield from readable(location, zones)
 
     def list_networks(self) -> Iterator[Network]:
         """Yield Neutron's networks with the address ranges of their subnets; `NotSupported` where there is none."""
@@ -238,8 +244,8 @@ class OpenStackProvider(Provider):
             cloud.close()
 
     def translate_error(self, error: Exception) -> MistError | None:
-        """Return our error for keystoneauth's and novaclient's."""
-        return errors.translate(error)
+        """Return our error for keystoneauth's and novaclient's, and for an answer that is not built as it should be."""
+        return errors.translate(error) or garbled(error)
 
     # -- the account --------------------------------------------------------------------------------------------------
 

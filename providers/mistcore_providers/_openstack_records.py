@@ -88,7 +88,7 @@ def machine(raw: Any, *, region: str, sizes: Mapping[str, str], images: Mapping[
         sizes, images: names by id, for clouds that only tell ids.
 
     """
-    if not isinstance(raw, Mapping) or not raw.get("id"):
+    if not isinstance(raw, Mapping) or not _has_id(raw):
         return None
     public, private, by_network = addresses_of(raw)
     flavor = _mapping(raw.get("flavor"))
@@ -134,6 +134,10 @@ def machine(raw: Any, *, region: str, sizes: Mapping[str, str], images: Mapping[
         tags=_tags(raw),
         extra=extra,
     )
+
+
+def _has_id(raw: Mapping[str, Any]) -> bool:
+    return isinstance(raw.get("id"), (str, int)) and raw["id"] != ""
 
 
 def fault_of(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -200,7 +204,7 @@ def _is_public(address: str, kind: str, network: str) -> bool:
 
 def size(raw: Any) -> Size | None:
     """Return the size in a row of flavors/detail."""
-    if not isinstance(raw, Mapping) or raw.get("id") in (None, ""):
+    if not isinstance(raw, Mapping) or not _has_id(raw):
         return None
     extra = {
         "ephemeral_disk": raw.get("OS-FLV-EXT-DATA:ephemeral"),
@@ -221,7 +225,7 @@ def size(raw: Any) -> Size | None:
 
 def image(raw: Any) -> Image | None:
     """Return the image in a row of Glance's images, or of Nova's images/detail."""
-    if not isinstance(raw, Mapping) or raw.get("id") in (None, ""):
+    if not isinstance(raw, Mapping) or not _has_id(raw):
         return None
     properties = {**_mapping(raw.get("metadata")), **raw}
     distribution = properties.get("os_distro") or properties.get("org.openstack__1__os_distro") or ""
@@ -243,7 +247,7 @@ def image(raw: Any) -> Image | None:
 
 def network(raw: Any, subnets: Iterable[Any]) -> Network | None:
     """Return the network in a row of Neutron's networks, with its subnets."""
-    if not isinstance(raw, Mapping) or not raw.get("id"):
+    if not isinstance(raw, Mapping) or not _has_id(raw):
         return None
     ranges = [
         str(subnet["cidr"])

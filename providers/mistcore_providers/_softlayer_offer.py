@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mistcore import Image, Location, Network, Size
-from mistcore.rows import parse_time
+from mistcore.rows import parse_time, readable
 
 _FLAVOR = re.compile(r"[A-Z0-9]+_(?P<cpus>\d+)X(?P<memory>\d+)(?:X(?P<disk>\d+))?")
 _COUNTRIES = {
@@ -19,25 +19,7 @@ _COUNTRIES = {
 
 def sizes_of(options: Mapping[str, Any]) -> Iterator[Size]:
     """Yield the flavors, then every combination of processors and memory, which costs what its parts do."""
-    for row in options.get("flavors") or ():
-        flavor = row.get("flavor") or {}
-        key = ((row.get("template") or {}).get("supplementalCreateObjectOptions") or {}).get("flavorKeyName")
-        key = key or flavor.get("keyName")
-        if not key:
-            continue
-        match = _FLAVOR.match(key)
-        yield Size(
-            id=key,
-            name=flavor.get("name") or key,
-            cpus=int(match["cpus"]) if match else None,
-            memory=int(match["memory"]) * 1024 if match else None,
-            disk=int(match["disk"]) if match and match["disk"] else None,
-            architecture="x86_64",
-            price_hour=_number(flavor.get("totalMinimumHourlyFee")),
-            price_month=_number(flavor.get("totalMinimumRecurringFee")),
-            currency="USD",
-            extra={"kind": "flavor"},
-        )
+    yield from readable(_flavor, options.get("flavors") or ())
     processors = _parts(options.get("processors") or (), "startCpus")
     memories = _parts(options.get("memory") or (), "maxMemory")
     for cpus, (cpu_hour, cpu_month) in processors.items():
@@ -55,14 +37,40 @@ def sizes_of(options: Mapping[str, Any]) -> Iterator[Size]:
             )
 
 
+def _flavor(row: Mapping[str, Any]) -> Size | None:
+    flavor = row.get("flavor") or {}
+    key = ((row.get("template") or {}).get("supplementalCreateObjectOptions") or {}).get("flavorKeyName")
+    key = key or flavor.get("keyName")
+    if not key:
+        return None
+    match = _FLAVOR.match(key)
+    return Size(
+        id=key,
+        name=flavor.get("name") or key,
+        cpus=int(match["cpus"]) if match else None,
+        memory=int(match["memory"]) * 1024 if match else None,
+        disk=int(match["disk"]) if match and match["disk"] else None,
+        architecture="x86_64",
+        price_hour=_number(flavor.get("totalMinimumHourlyFee")),
+        price_month=_number(flavor.get("totalMinimumRecurringFee")),
+        currency="USD",
+        extra={"kind": "flavor"},
+    )
+
+
 def _parts(rows: Iterable[Mapping[str, Any]], key: str) -> dict[int, tuple[float | None, float | None]]:
     """Return the prices of each amount; where there are several, such as on hosts of one's own, the first counts."""
-    parts: dict[int, tuple[float | None, float | None]] = {}
-    for row in rows:
+
+    def part(row: Mapping[str, Any]) -> tuple[int, tuple[float | None, float | None]] | None:
         template, price = row.get("template") or {}, row.get("itemPrice") or {}
-        if not isinstance(amount := template.get(key), int) or template.get("dedicatedAccountHostOnlyFlag"):
-            continue
-        parts.setdefault(amount, (_number(price.get("hourlyRecurringFee")), _number(price.get("recurringFee"))))
+        amount = template.get(key)
+        if type(amount) is not int or template.get("dedicatedAccountHostOnlyFlag"):
+            return None
+        return amount, (_number(price.get("hourlyRecurringFee")), _number(price.get("recurringFee")))
+
+    parts: dict[int, tuple[float | None, float | None]] = {}
+    for amount, prices in readable(part, rows):
+        parts.setdefault(amount, prices)
     return parts
 
 
@@ -80,16 +88,20 @@ def _sum(one: float | None, other: float | None) -> float | None:
 def images_of(options: Mapping[str, Any]) -> list[Image]:
     """Return the operating systems, each once."""
     found: dict[str, Image] = {}
-    for row in options.get("operatingSystems") or ():
-        code = (row.get("template") or {}).get("operatingSystemReferenceCode")
-        if not code or code in found:
-            continue
-        name = ((row.get("itemPrice") or {}).get("item") or {}).get("description") or code
-        found[code] = Image(
-            id=code, name=name, os=name.split(" ")[0], architecture="x86_64" if code.endswith("_64") else "",
-            extra={"kind": "operating system"},
-        )  # fmt: skip
+    for image in readable(_system, options.get("operatingSystems") or ()):
+        found.setdefault(image.id, image)
     return list(found.values())
+
+
+def _system(row: Mapping[str, Any]) -> Image | None:
+    code = (row.get("template") or {}).get("operatingSystemReferenceCode")
+    if not code:
+        return None
+    name = ((row.get("itemPrice") or {}).get("item") or {}).get("description") or code
+    return Image(
+        id=code, name=name, os=name.split(" ")[0], architecture="x86_64" if code.endswith("_64") else "",
+        extra={"kind": "operating system"},
+    )  # fmt: skip
 
 
 def image_of(raw: Mapping[str, Any]) -> Image:
@@ -104,12 +116,16 @@ def image_of(raw: Mapping[str, Any]) -> Image:
 
 def locations_of(options: Mapping[str, Any], places: Iterable[Mapping[str, Any]]) -> list[Location]:
     """Return the data centres that take virtual servers, with the names that the list of all data centres has."""
-    names = {place.get("name"): place.get("longName") for place in places}
-    codes = [(row.get("template") or {}).get("datacenter", {}).get("name") for row in options.get("datacenters") or ()]
-    return [
-        Location(id=code, name=names.get(code) or code, country=_COUNTRIES.get(code[:3], ""))
-        for code in dict.fromkeys(filter(None, codes))
-    ]
+    names = dict(readable(lambda place: (str(place.get("name")), place.get("longName")), places))
+
+    def location(row: Mapping[str, Any]) -> Location | None:
+        code = ((row.get("template") or {}).get("datacenter") or {}).get("name")
+        if not code:
+            return None
+        return Location(id=code, name=names.get(code) or code, country=_COUNTRIES.get(code[:3], ""))
+
+    found = {place.id: place for place in readable(location, options.get("datacenters") or ())}
+    return list(found.values())
 
 
 def network_of(raw: Mapping[str, Any]) -> Network:

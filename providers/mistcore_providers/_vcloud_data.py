@@ -287,7 +287,7 @@ def _cidr(subnet: Mapping[str, Any]) -> str:
 def size_of(raw: Mapping[str, Any]) -> Size:
     """Return the size that a sizing policy stands for."""
     return Size(
-        id=str(raw["id"]),
+        id=raw["id"],
         name=raw.get("name") or "",
         cpus=number(raw.get("cpuCount")),
         memory=number(raw.get("memory")),

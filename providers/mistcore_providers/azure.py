@@ -27,6 +27,7 @@ from mistcore import (
 )
 from mistcore.http import RestSession
 from mistcore.parallel import in_parallel
+from mistcore.rows import garbled
 from mistcore_providers._azure_arm import COMPUTE, NETWORK, SKUS, SUBSCRIPTIONS, Arm
 from mistcore_providers._azure_auth import AzureTokens, Login, read_certificate
 from mistcore_providers._azure_cloud import CLOUDS, guid, https, location_name, tenant
@@ -344,6 +345,10 @@ class Azure(Provider):
         kept = self.__dict__.pop("_kept", None)
         for each in kept or ():
             each.close()
+
+    def translate_error(self, error: Exception) -> MistError | None:
+        """Return our error for an answer that is not built as it should be."""
+        return garbled(error)
 
     # -- how ----------------------------------------------------------------------------------------------------------
 

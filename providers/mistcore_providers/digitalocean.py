@@ -27,7 +27,7 @@ from mistcore import (
 )
 from mistcore.http import Failure, RestSession, error_for
 from mistcore.parallel import in_parallel
-from mistcore.rows import lenient, parse_time, seconds_until, tags_of, words_of
+from mistcore.rows import garbled, lenient, parse_time, seconds_until, tags_of, words_of
 from mistcore_providers._digitalocean_actions import wait_for_action
 from mistcore_providers._digitalocean_keys import key_identifiers
 
@@ -252,6 +252,10 @@ class DigitalOcean(Provider):
         session = self.__dict__.pop("_session", None)
         if session is not None:
             session.close()
+
+    def translate_error(self, error: Exception) -> MistError | None:
+        """Return our error for an answer that is not built as it should be."""
+        return garbled(error)
 
     # -- how it is done -----------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from mistcore import Account, Image, Machine, MistError, Network, Provider, credential, secret
 from mistcore.errors import InvalidFields, Unreachable
+from mistcore.rows import garbled
 from mistcore_providers import _docker_records as records
 from mistcore_providers._docker_address import Address, BadAddress, read_address
 
@@ -278,7 +279,7 @@ class Docker(Provider):
         ours = translate(error, self._address(), user=bool(self.auth_user), certificate=bool(self.cert_file))
         if ours is not None and ours.reason == "version":
             self.__dict__.pop("_connected", None)  # the engine was replaced by another version: settle anew
-        return ours
+        return ours or garbled(error)
 
     def _address(self) -> Address:
         tls = bool(self.key_file or self.cert_file or self.ca_cert_file or not self.verify)

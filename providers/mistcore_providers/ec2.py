@@ -24,6 +24,7 @@ from mistcore import (
     credential,
     secret,
 )
+from mistcore.rows import readable
 from mistcore_providers._ec2_fields import key_problems, known_region, place_of, region_of_zone, well_formed
 from mistcore_providers._ec2_regions import ALL, REGIONS
 
@@ -295,7 +296,7 @@ class Ec2(Provider):
 
         service = self._service
         pages = service.pages("DescribeInstanceTypes", {"MaxResults": _PAGE_OF_SIZES}, service.home)
-        sizes = [records.size(entry) for page in pages for entry in items(page, "instanceTypeSet")]
+        sizes = list(readable(records.size, (entry for page in pages for entry in items(page, "instanceTypeSet"))))
         yield from sorted(
             sizes, key=lambda size: (size.id.partition(".")[0], size.cpus or 0, size.memory or 0, size.id)
         )
@@ -337,7 +338,7 @@ class Ec2(Provider):
 
         def read(region: str) -> Iterator[Location]:
             root = service.call("DescribeAvailabilityZones", {}, region=region)
-            return (records.location(zone, place_of(region)) for zone in items(root, "availabilityZoneInfo"))
+            return readable(lambda zone: records.location(zone, place_of(region)), items(root, "availabilityZoneInfo"))
 
         return service.in_each_region(read)
 
@@ -350,8 +351,7 @@ class Ec2(Provider):
 
         def read(region: str) -> Iterator[Network]:
             for page in service.pages("DescribeSubnets", {"MaxResults": _PAGE}, region):
-                for subnet in items(page, "subnetSet"):
-                    yield records.network(subnet, region)
+                yield from readable(lambda subnet: records.network(subnet, region), items(page, "subnetSet"))
 
         return service.in_each_region(read)
 

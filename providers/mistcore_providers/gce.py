@@ -29,6 +29,7 @@ from mistcore import (
 )
 from mistcore.http import RestSession, segment
 from mistcore.parallel import in_parallel
+from mistcore.rows import garbled
 from mistcore_providers._gce_api import Compute
 from mistcore_providers._gce_auth import GoogleTokens, Key, read_key
 from mistcore_providers._gce_create import Plan, instance_body
@@ -333,6 +334,10 @@ class Gce(Provider):
         kept = self.__dict__.pop("_kept", None)
         for each in kept or ():
             each.close()
+
+    def translate_error(self, error: Exception) -> MistError | None:
+        """Return our error for an answer that is not built as it should be."""
+        return garbled(error)
 
     # -- how ----------------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ from mistcore import (
 from mistcore.addresses import split_addresses
 from mistcore.http import Failure, RestSession, error_for
 from mistcore.parallel import in_parallel
-from mistcore.rows import lenient, parse_time, seconds_until, tags_of
+from mistcore.rows import garbled, lenient, parse_time, seconds_until, tags_of
 from mistcore_providers._linode_actions import wait_until
 from mistcore_providers._linode_create import checked_label, creation
 from mistcore_providers._linode_scopes import permissions
@@ -235,6 +235,10 @@ class Linode(Provider):
         session = self.__dict__.pop("_session", None)
         if session is not None:
             session.close()
+
+    def translate_error(self, error: Exception) -> MistError | None:
+        """Return our error for an answer that is not built as it should be."""
+        return garbled(error)
 
     # -- how it is done -----------------------------------------------------------------------------------------------
 

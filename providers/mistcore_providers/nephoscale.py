@@ -25,7 +25,7 @@ from mistcore import (
 )
 from mistcore.addresses import split_addresses
 from mistcore.http import Failure, RestSession, error_for, segment
-from mistcore.rows import lenient, parse_time
+from mistcore.rows import garbled, lenient, parse_time, readable
 
 _STATES = {
     "on": MachineState.RUNNING,
@@ -138,26 +138,30 @@ class NephoScale(Provider):
 
     def list_sizes(self) -> Iterator[Size]:
         """Yield the sizes. The API tells no prices."""
-        return map(_size, self._rows("server/type/cloud/"))
+        return readable(_size, self._rows("server/type/cloud/"))
 
     def list_images(self, search: str = "") -> Iterator[Image]:
         """Yield the images that a cloud server can be made from."""
         rows = self._rows("image/server/")
-        return (_image(row) for row in rows if row.get("deployable_type") in (None, "both", "cloud"))
+        return readable(_image, (row for row in rows if row.get("deployable_type") in (None, "both", "cloud")))
 
     def list_locations(self) -> Iterator[Location]:
         """Yield the zones."""
-        return map(_location, self._rows("datacenter/zone/"))
+        return readable(_location, self._rows("datacenter/zone/"))
 
     def list_networks(self) -> Iterator[Network]:
         """Yield the networks."""
-        return map(_network, self._rows("network/"))
+        return readable(_network, self._rows("network/"))
 
     def close(self) -> None:
         """Close the connections."""
         session = self.__dict__.pop("_session", None)
         if session is not None:
             session.close()
+
+    def translate_error(self, error: Exception) -> MistError | None:
+        """Return our error for an answer that is not built as it should be."""
+        return garbled(error)
 
     # -- how it is done -----------------------------------------------------------------------------------------------
 
@@ -179,7 +183,11 @@ class NephoScale(Provider):
     def _data(self, answer: Any) -> Any:
         """Return what an answer holds. The API wraps everything, and may refuse with the HTTP status 200."""
         if not isinstance(answer, dict) or "data" not in answer:
-            raise ProviderError("the service's answer is not what NephoScale's was", reason="nonsense")
+            raise ProviderError(
+                "the service's answer is not what NephoScale's was",
+                reason="nonsense",
+                remedy="Is the address of the service right?",
+            )
         if answer.get("success") is False:
             raise Rejected(str(answer.get("message") or "the service refused the request"))
         return answer["data"]

@@ -15,7 +15,6 @@ from mistcore import (
     InvalidFields,
     Location,
     Machine,
-    MachineNotFound,
     MistError,
     Network,
     PermissionDenied,
@@ -27,7 +26,7 @@ from mistcore import (
 )
 from mistcore.http import Failure, RestSession, error_for
 from mistcore.parallel import in_parallel
-from mistcore.rows import lenient, words_of
+from mistcore.rows import garbled, lenient, words_of
 from mistcore_providers._softlayer_create import creation, names_of
 from mistcore_providers._softlayer_offer import image_of, images_of, locations_of, network_of, sizes_of
 from mistcore_providers._softlayer_records import (
@@ -295,6 +294,10 @@ class SoftLayer(Provider):
         if session is not None:
             session.close()
 
+    def translate_error(self, error: Exception) -> MistError | None:
+        """Return our error for an answer that is not built as it should be."""
+        return garbled(error)
+
     # -- how it is done -----------------------------------------------------------------------------------------------
 
     @cached_property
@@ -341,8 +344,10 @@ class SoftLayer(Provider):
             return self._session.request(
                 "POST" if arguments else "GET", path, json=body, params=params, safe=reading, missing=missing
             ).json()
-        except MachineNotFound as error:
-            raise missing from error
+        except Rejected as error:
+            if error.reason == "not_found":  # which is said with other statuses, too
+                raise missing from error
+            raise
 
     def _do(self, machine_id: str, method: str) -> None:
         if self._call(machine_id, method) is False:
@@ -374,7 +379,8 @@ def _meaning(failure: Failure) -> MistError | None:
         )
     if code.endswith("ObjectNotFound"):
         # Also said to users who may not see the object.
-        return MachineNotFound(failure.describe(), remedy="It is gone, or the user has no access to it.")
+        remedy = "It is gone, or the user has no access to it."
+        return Rejected(failure.describe(), reason="not_found", remedy=remedy)
     if code.endswith(("RateLimitExceeded", "TooManyRequests")):
         return error_for(_with_status(failure, 429))
     if not code.startswith("SoftLayer_Exception") or failure.status == 429:

@@ -16,6 +16,7 @@ from mistcore import (
     Location,
     Machine,
     MachineState,
+    MistError,
     Network,
     NotSupported,
     PermissionDenied,
@@ -26,6 +27,7 @@ from mistcore import (
 )
 from mistcore.addresses import split_addresses
 from mistcore.parallel import in_parallel
+from mistcore.rows import garbled
 from mistcore_providers._vcloud_actions import NewMachine, Vms
 from mistcore_providers._vcloud_data import (
     address_rows,
@@ -304,6 +306,10 @@ class Vcloud(Provider):
         session = self.__dict__.pop("_kept_session", None)
         if session is not None:
             session.close()
+
+    def translate_error(self, error: Exception) -> MistError | None:
+        """Return our error for an answer that is not built as it should be."""
+        return garbled(error)
 
     # -- how it is done -----------------------------------------------------------------------------------------------
 

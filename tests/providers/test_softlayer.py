@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import trustme
 from fakes.softlayer import API_KEY, USERNAME, FakeSoftLayer, missing, problem
@@ -646,3 +647,17 @@ def test_the_declaration() -> None:
     with pytest.raises(InvalidFields) as caught:
         provider()
     assert set(caught.value.problems) == {"username", "api_key"}
+
+
+def test_what_is_not_there_is_a_machine_only_where_one_was_asked_for(
+    service: FakeSoftLayer, softlayer: SoftLayer
+) -> None:
+    for status in (404, 500):
+        answer = attrs.evolve(missing("1"), status=status)
+        service.fault(answer, times=2)
+        with pytest.raises(Rejected) as caught:
+            softlayer.check()
+        assert caught.value.reason == "not_found"
+        service.fault(answer)
+        with pytest.raises(MachineNotFound):
+            softlayer.start_machine("1")
