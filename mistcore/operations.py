@@ -7,7 +7,8 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from mistcore.errors import InvalidFields, MissingDependency, MistError
+from mistcore.errors import InvalidFields, MissingDependency, MistError, ProviderError
+from mistcore.models import Machine
 
 if TYPE_CHECKING:
     from mistcore.provider import Provider
@@ -50,6 +51,13 @@ def guard(function: Callable[..., Any]) -> Callable[..., Any]:
         except Exception as error:
             _raise_ours(self, error)
             raise
+        if isinstance(result, Machine) and not result.id:
+            raise ProviderError(
+                "the service describes a machine without an id",
+                reason="garbled",
+                remedy="Is the address of the service right?",
+                provider=self.id,
+            )
         return _guarded_iterator(self, result) if isinstance(result, Iterator) else result
 
     return guarded

@@ -7,6 +7,7 @@ from sys import intern
 from typing import Any
 
 from mistcore import Image, Location, Machine, MachineState, Network, Size
+from mistcore.addresses import only_addresses
 from mistcore_providers._ec2_xml import Flat, items, text
 
 __all__ = ["image", "images", "location", "network", "read_instances", "size"]
@@ -96,8 +97,8 @@ def _machine(leaves: list[tuple[str, str]], region: str) -> Machine:
         id=own.get("instanceId", ""),
         name=tags.get("Name", ""),
         state=state,
-        public_ips=public,
-        private_ips=private,
+        public_ips=only_addresses(public),
+        private_ips=only_addresses(private),
         size=intern(own.get("instanceType", "")),
         image=intern(own.get("imageId", "")),
         region=intern(own.get("availabilityZone") or region),

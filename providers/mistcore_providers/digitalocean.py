@@ -25,6 +25,7 @@ from mistcore import (
     credential,
     secret,
 )
+from mistcore.addresses import only_addresses
 from mistcore.http import Failure, RestSession, error_for
 from mistcore.parallel import in_parallel
 from mistcore.rows import garbled, lenient, parse_time, seconds_until, tags_of, words_of
@@ -352,8 +353,8 @@ def _machine(raw: Mapping[str, Any]) -> Machine:
         id=raw["id"],
         name=raw.get("name") or "",
         state=_STATES.get(str(raw.get("status")), MachineState.UNKNOWN),
-        public_ips=addresses["public"],
-        private_ips=addresses["private"],
+        public_ips=only_addresses(addresses["public"]),
+        private_ips=only_addresses(addresses["private"]),
         size=intern(raw.get("size_slug") or (raw.get("size") or {}).get("slug") or ""),
         image=intern(image.get("slug") or image.get("name") or str(image.get("id") or "")),
         region=intern(region.get("slug") or ""),

@@ -28,7 +28,7 @@ from mistcore import (
 from mistcore.addresses import split_addresses
 from mistcore.http import Failure, RestSession, error_for
 from mistcore.parallel import in_parallel
-from mistcore.rows import garbled, lenient, parse_time, seconds_until, tags_of
+from mistcore.rows import garbled, lenient, parse_time, readable, seconds_until, tags_of
 from mistcore_providers._linode_actions import wait_until
 from mistcore_providers._linode_create import checked_label, creation
 from mistcore_providers._linode_scopes import permissions
@@ -382,15 +382,12 @@ def _location(raw: Mapping[str, Any]) -> Location:
 def _subnets(vpc: Mapping[str, Any]) -> list[Network]:
     label = vpc.get("label") or ""
     about = {"vpc": vpc["id"], "region": vpc.get("region"), "kind": "vpc"}
-    return [
-        Network(
-            id=subnet["id"],
-            name="/".join(filter(None, (label, subnet.get("label")))),
-            cidr=subnet.get("ipv4") or "",
-            extra=about,
-        )
-        for subnet in vpc.get("subnets") or ()
-    ]
+
+    def network(subnet: Mapping[str, Any]) -> Network:
+        name = "/".join(filter(None, (label, subnet.get("label"))))
+        return Network(id=subnet["id"], name=name, cidr=subnet.get("ipv4") or "", extra=about)
+
+    return list(readable(network, vpc.get("subnets") or ()))
 
 
 def _vlan(raw: Mapping[str, Any]) -> Network:
