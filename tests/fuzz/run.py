@@ -20,9 +20,9 @@ sys.path.insert(0, str(HERE.parent))
 #: What is watched for new code: ours, and nothing of what it is built on.
 OURS = ("mistcore.addresses", "mistcore.http", "mistcore.rows", "mistcore.stores", "mistcore_providers")
 #: Bytes of an input at the most, and seconds and MiB that one may take.
+LONGEST, SLOWEST, LARGEST = 1024, 20, 2048
 #: So many inputs are kept of each run.
 KEPT = 12
-LONGEST, SLOWEST, LARGEST = 1024, 20, 2048
 
 
 def watch(name: str, options: list[str]) -> None:
