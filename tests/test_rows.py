@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from mistcore import Machine
-from mistcore.rows import lenient, parse_time, seconds_until, tags_of, words_of
+from mistcore.rows import garbled, lenient, parse_time, read_row, readable, seconds_until, tags_of, words_of
 
 
 def build(row: dict) -> Machine:
@@ -35,10 +35,30 @@ def test_a_row_without_an_id_is_none(row: object) -> None:
 
 def test_a_mistake_of_another_kind_is_not_hidden() -> None:
     def broken(row: dict) -> Machine:
-        raise ZeroDivisionError
+        raise RuntimeError("ours")
 
-    with pytest.raises(ZeroDivisionError):
-        lenient(broken)({"id": 1})
+    for reads in (lenient(broken), lambda row: read_row(broken, row)):
+        with pytest.raises(RuntimeError, match="ours"):
+            reads({"id": 1})
+
+
+def test_odd_rows_of_a_listing_are_left_out_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    rows = [{"uid": 7, "label": "web", "state": ["running"]}, {"uid": 8}, None, {"uid": "", "label": "", "state": "x"}]
+    with caplog.at_level(logging.WARNING, "mistcore.rows"):
+        assert list(readable(build, rows)) == [Machine("7", "web", "running")]
+    assert [record.getMessage() for record in caplog.records] == [
+        "a row of a listing cannot be read: KeyError",
+        "a row of a listing cannot be read: TypeError",
+    ]
+
+
+def test_what_python_raises_for_an_odd_answer_is_told_from_what_it_raises_for_our_mistakes() -> None:
+    for error in (KeyError("items"), TypeError("None"), OverflowError("inf"), RecursionError("deep")):
+        said = garbled(error)
+        assert said is not None
+        assert said.reason == "garbled"
+    assert garbled(RuntimeError("ours")) is None
+    assert garbled(AssertionError("ours")) is None
 
 
 def test_times_are_utc_and_what_is_none_is_none() -> None:
