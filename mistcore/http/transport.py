@@ -13,8 +13,10 @@ import ssl
 import threading
 import zlib
 from contextvars import ContextVar
+from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.request import getproxies
 
 import certifi
 import requests
@@ -69,6 +71,7 @@ class _Unwarned:
             conn.connect()
 
 
+@cache
 def _timed(scheme: str, pool: type) -> type:
     """Return a kind of pool with every answer's end set; for those of a SOCKS proxy, too, which are classes apart."""
     kind: Any = pool
@@ -209,7 +212,7 @@ class Transport(requests.adapters.HTTPAdapter):
     ) -> tuple[requests.Response, bytes]:
         """Send a request and return the answer with its body, within so many seconds. Raises `Broken`."""
         if origin not in self._proxies:
-            self._proxies[origin] = requests.utils.get_environ_proxies(f"{origin}/", no_proxy=None)
+            self._proxies[origin] = _environ_proxies(origin)
         started = False
         mark = _under_way.set(True)
         try:
@@ -228,6 +231,11 @@ class Transport(requests.adapters.HTTPAdapter):
             raise _explain(error, origin, started) from _root(error)
         finally:
             _under_way.reset(mark)
+
+
+def _environ_proxies(origin: str) -> dict[str, str]:
+    # Where no proxy is named at all, which is where most are, it is not worth while to look for exceptions.
+    return requests.utils.get_environ_proxies(f"{origin}/", no_proxy=None) if getproxies() else {}
 
 
 def read_body(raw: urllib3.HTTPResponse, limit: int) -> bytes:
