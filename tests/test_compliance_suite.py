@@ -1,4 +1,5 @@
-"""The suite for authors finds what it is there to find: providers with one fault each, in tests/fakes/suspects.py."""
+"""The suite for authors finds what it is there to find: providers with one fault each, in
+tests/fakes/suspects.py and suspects_tortured.py."""
 
 from __future__ import annotations
 
@@ -9,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from mistcore.testing.certificates import BAD
 
 TESTS = Path(__file__).parent
 #: What must fail for each provider.
@@ -31,7 +34,14 @@ EXPECTED = {
     "ClosedForGood": {"test_it_may_be_closed_at_any_time"},
     "BringsAnSdk": {"test_importing_it_imports_no_sdk"},
     "NoAddress": {"test_the_address_can_be_given"},
-    "Trusting": {"test_nobody_listens", "test_a_redirect_elsewhere_carries_nothing_away[302]"},
+    "Trusting": {
+        "test_nobody_listens",
+        "test_a_name_that_does_not_resolve",
+        "test_a_redirect_elsewhere_carries_nothing_away[302]",
+        "test_a_redirect_to_plain_http_carries_nothing_away[302]",
+    },
+    "TrustsAnybody": {f"test_a_certificate[{what}]" for what in BAD},
+    "TrustsNobody": {"test_a_certificate_that_is_right"},
 }
 
 

@@ -1,7 +1,8 @@
 """For authors of provider plugins: the suite that every provider passes, and the server to write stand-ins with.
 
-`DeclarationSuite`, `ProviderSuite` and `TortureSuite` need pytest (`pip install 'mistcore[testing]'`), which is
-imported when one of them is asked for; `mistcore.testing.server` needs nothing. Nothing else in mistcore imports this.
+`DeclarationSuite`, `ProviderSuite` and `TortureSuite` need pytest and trustme (`pip install 'mistcore[testing]'`). They
+are imported when one of the suites is asked for; `mistcore.testing.server` needs nothing. Nothing else in mistcore
+imports this.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["DeclarationSuite", "ProviderSuite", "TortureSuite"]
 
 _HOMES = {"DeclarationSuite": "declaration", "ProviderSuite": "suite", "TortureSuite": "torture"}
+_ASSERTING = ("declaration", "suite", "faults", "astray", "torture")
 
 
 def __getattr__(name: str) -> Any:
@@ -24,11 +26,17 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
         import pytest
+
+        for module in _ASSERTING:  # so that a failing assertion shows its values
+            pytest.register_assert_rewrite(f"{__name__}.{module}")
+        home = import_module(f"{__name__}.{_HOMES[name]}")
     except ModuleNotFoundError as error:
+        if error.name not in ("pytest", "trustme"):
+            raise
         from mistcore.errors import MissingDependency
 
         remedy = "Install it: pip install 'mistcore[testing]'"
-        raise MissingDependency(f"{name} needs the package 'pytest', which is not installed", remedy=remedy) from error
-    for module in _HOMES.values():  # so that a failing assertion shows its values
-        pytest.register_assert_rewrite(f"{__name__}.{module}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        raise MissingDependency(
+            f"{name} needs the package {error.name!r}, which is not installed", remedy=remedy
+        ) from error
+    return getattr(home, name)

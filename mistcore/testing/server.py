@@ -18,6 +18,7 @@ Requests are handled in threads, one connection each, kept alive; state is chang
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
@@ -191,6 +192,8 @@ class FakeService:
     def stop(self) -> None:
         """Stop to serve and close the port."""
         if self._server is not None:
+            with contextlib.suppress(OSError):
+                self._server.socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits for connections
             self._server.shutdown()
             self._server.server_close()
             self._server = None

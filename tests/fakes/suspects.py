@@ -39,7 +39,7 @@ class Good(Provider):
 
     def list_machines(self) -> Iterator[Machine]:
         for row in self.rows():
-            yield Machine(row["id"], row["name"], "running", [row["ip"]])
+            yield Machine(int(row["id"]), row["name"], "running", [row["ip"]])
 
     def start_machine(self, machine_id: str) -> None:
         self.get_machine(machine_id)
@@ -49,11 +49,14 @@ class Good(Provider):
         return ProviderError("the answer cannot be read") if odd else None
 
     def rows(self) -> Any:
-        session = RestSession(self.endpoint, headers={"Authorization": f"Bearer {self.token}"})
+        session = self.session()
         try:
             return session.get("machines")
         finally:
             session.close()
+
+    def session(self, **options: Any) -> RestSession:
+        return RestSession(self.endpoint, headers={"Authorization": f"Bearer {self.token}"}, **options)
 
 
 class NoHelp(Good):
@@ -73,7 +76,8 @@ class NoAddress(Provider):
 
     title = "Nowhere"
     token: str = secret("Token", help="The account's page shows it.")
-    check, list_machines, start_machine, rows = Good.check, Good.list_machines, Good.start_machine, Good.rows
+    check, list_machines, start_machine = Good.check, Good.list_machines, Good.start_machine
+    rows, session = Good.rows, Good.session
     endpoint = ""
 
 

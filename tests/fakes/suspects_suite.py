@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from fakes import suspects_tortured
 from fakes.suspects import TOKEN, Good, NoAddress, Service, WaitsForever
 
 from mistcore import Provider
@@ -28,7 +29,8 @@ class Suite(ProviderSuite):
 
 
 def fault(cls: type[Provider]) -> type[Suite]:
-    return type(f"Test{cls.__name__}", (Suite,), {"provider": cls})
+    suites = (TortureSuite, Suite) if cls.__module__ == suspects_tortured.__name__ else (Suite,)
+    return type(f"Test{cls.__name__}", suites, {"provider": cls})
 
 
 class BringsAnSdk(Good):

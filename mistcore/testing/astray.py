@@ -1,0 +1,93 @@
+"""The part of `TortureSuite` about the way there: names that do not resolve, impostors, and being sent elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mistcore.errors import MistError, Unreachable
+from mistcore.provider import Provider
+from mistcore.testing.certificates import BAD, Impostor, context_with, trusted_pem
+from mistcore.testing.faults import REFUSALS, FaultSuite
+from mistcore.testing.server import FakeService, Response, json_response
+
+__all__ = ["AstraySuite"]
+
+#: Whatever does TLS for a provider without a field `ca_cert` reads one of these.
+_TRUSTED = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "AWS_CA_BUNDLE")
+
+
+class AstraySuite(FaultSuite):
+    """Nobody there, somebody else there, or there is said to be elsewhere."""
+
+    @pytest.fixture
+    def ca_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+        """Return the file of the authority that accounts are to trust, which the environment names as well."""
+        path = tmp_path / "authority.pem"
+        path.write_bytes(trusted_pem())
+        for name in _TRUSTED:
+            monkeypatch.setenv(name, str(path))
+        return str(path)
+
+    def test_nobody_listens(self, service: FakeService, account: Provider) -> None:
+        service.stop()
+        error = self.fails(account.check, account, Unreachable)
+        assert error.reason == "refused"
+
+    def test_a_name_that_does_not_resolve(self, service: FakeService) -> None:
+        with self.account_at(service, "https://mistcore.invalid") as account:  # RFC 6761: nobody is ever called so
+            error = self.fails(account.check, account, Unreachable)
+        assert error.reason == "dns"
+        assert error.remedy, "what to do about it is not said"
+
+    # -- certificates -------------------------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("certificate", BAD)
+    def test_a_certificate(self, service: FakeService, ca_file: str, certificate: str) -> None:
+        with (
+            Impostor(context_with(certificate)) as impostor,
+            self.account_at(service, impostor.url, ca_cert=ca_file) as account,
+        ):
+            error = self.fails(account.check, account, Unreachable)
+            assert impostor.heard == [], "it told its request to whoever shows any certificate"
+        assert error.reason == "tls"
+        assert error.remedy, "what to do about it is not said"
+
+    def test_a_certificate_that_is_right(self, service: FakeService, ca_file: str) -> None:
+        with (
+            FakeService(tls=context_with()) as safe,
+            self.account_at(service, safe.url, ca_cert=ca_file) as account,
+        ):
+            self.answer_all(safe, json_response({"message": "who are you?"}, 401))
+            self.fails(account.check, account, *REFUSALS)
+            assert safe.requests, "nothing was asked: is there a field ca_cert, and does `good` use service.url?"
+
+    # -- led elsewhere ------------------------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("status", [301, 302, 307])
+    def test_a_redirect_elsewhere_carries_nothing_away(
+        self, service: FakeService, account: Provider, status: int
+    ) -> None:
+        with FakeService() as elsewhere:
+            for logged_in in (False, True):
+                if logged_in:
+                    service.clear_faults()
+                    account.check()
+                self.answer_all(service, Response(status, b"", {"Location": f"{elsewhere.url}/elsewhere"}))
+                self.fails(lambda: list(account.list_machines()), account, MistError)
+            self.learned_nothing(elsewhere, account)
+
+    @pytest.mark.parametrize("status", [302, 308])
+    def test_a_redirect_to_plain_http_carries_nothing_away(
+        self, service: FakeService, ca_file: str, status: int
+    ) -> None:
+        with (
+            FakeService() as elsewhere,
+            FakeService(tls=context_with()) as safe,
+            self.account_at(service, safe.url, ca_cert=ca_file) as account,
+        ):
+            self.answer_all(safe, Response(status, b"", {"Location": f"{elsewhere.url}/elsewhere"}))
+            self.fails(account.check, account, MistError)
+            assert safe.requests
+            self.learned_nothing(elsewhere, account)

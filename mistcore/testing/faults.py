@@ -1,0 +1,70 @@
+"""What the parts of `TortureSuite` share: how a service is made to misbehave, and how an operation has to end then."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from mistcore.deadline import deadline
+from mistcore.errors import AuthenticationFailed, MistError, PermissionDenied, ProviderError, Rejected, Unreachable
+from mistcore.provider import Provider
+from mistcore.testing.judge import leaks, machine_problems, secrets_of
+from mistcore.testing.server import FakeService, Response
+from mistcore.testing.suite import ProviderSuite
+
+__all__ = ["REFUSALS", "FaultSuite"]
+
+REFUSALS = (AuthenticationFailed, PermissionDenied)
+
+
+class FaultSuite(ProviderSuite):
+    """`ProviderSuite`, and the means to test what a service does on bad days; see `TortureSuite`."""
+
+    most: float = 20.0
+
+    def account_at(self, service: FakeService, url: str, *, ca_cert: str = "") -> Provider:
+        """Return the good account as it would be if the service were at this address, trusting this certificate."""
+        was, service.url = service.url, url
+        try:
+            account = self.good(service)
+        finally:
+            service.url = was
+        values = {field.name: getattr(account, field.name) for field in type(account).fields()}
+        trust = {"ca_cert": ca_cert, "verify": True} if ca_cert else {}
+        trust = {name: value for name, value in trust.items() if name in values}
+        return type(account)(**{**values, **trust}) if trust else account
+
+    def answer_all(self, service: FakeService, answer: Response) -> None:
+        """Let the service answer everything with this, until `clear_faults`."""
+        service.fault(answer, times=200)
+
+    def fails(self, call: Callable[[], Any], account: Provider, *kinds: type[MistError]) -> MistError:
+        """Return the error that a call ends with soon, judged as `refused` does."""
+        began = time.monotonic()
+        with deadline(self.most):
+            error = self.refused(call, account, *kinds)
+        assert time.monotonic() - began < self.most, "it went on trying until the deadline"
+        return error
+
+    def lists_or_fails(self, account: Provider) -> list[Any] | None:
+        """Return the machines, well formed, or None when our own error was raised: nothing else may happen."""
+        machines: list[Any] = []
+        try:
+            with deadline(self.most):
+                machines = list(account.list_machines())
+        except Exception:  # noqa: BLE001 - called once more, to be judged
+            kinds = (ProviderError, Unreachable, Rejected, *REFUSALS)
+            self.fails(lambda: list(account.list_machines()), account, *kinds)
+            return None
+        assert [problem for machine in machines for problem in machine_problems(machine)] == []
+        return machines
+
+    def learned_nothing(self, elsewhere: FakeService, account: Provider) -> None:
+        """Assert that a server to which an account was led has seen no credential."""
+        secrets = secrets_of(account)
+        for request in elsewhere.requests:
+            headers = {name.lower(): value for name, value in request.headers.items()}
+            assert not {"authorization", "cookie"} & set(headers), "credentials went to another host"
+            said = f"{request.path} {request.query} {headers} {request.body.decode('latin-1')}"
+            assert leaks(secrets, said) == [], "a secret went to another host"
