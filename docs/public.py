@@ -25,6 +25,7 @@ MODULES = (
     "mistcore.stores",
     "mistcore.testing",
     "mistcore.testing.server",
+    "mistcore.testing.wire",
     "mistcore.vault",
 )
 

@@ -1,8 +1,8 @@
 """For authors of provider plugins: the suite that every provider passes, and the server to write stand-ins with.
 
 `DeclarationSuite`, `ProviderSuite` and `TortureSuite` need pytest and trustme (`pip install 'mistcore[testing]'`). They
-are imported when one of the suites is asked for; `mistcore.testing.server` needs nothing. Nothing else in mistcore
-imports this.
+are imported when one of the suites is asked for; `mistcore.testing.server` and `mistcore.testing.wire` need nothing.
+Nothing else in mistcore imports this.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from mistcore_providers._bare_metal_trust import WayIn
 
 __all__ = ["FIXED_OPTIONS", "Login", "jump_login", "options_for"]
 
-#: What an operation never wants, whatever the configuration says: forwarding, terminals, X.509, Kerberos.
+#: What an operation never wants, whatever the configuration says: forwarding, terminals, X.509, Kerberos, and packets
+#: that unpack to a thousand times their size.
 FIXED_OPTIONS: dict[str, Any] = {
     "agent_forwarding": False,
     "x11_forwarding": False,
@@ -24,6 +25,7 @@ FIXED_OPTIONS: dict[str, Any] = {
     "x509_trusted_certs": None,
     "gss_host": None,
     "connect_timeout": None,
+    "compression_algs": ["none"],
 }
 
 

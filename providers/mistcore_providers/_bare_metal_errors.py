@@ -14,6 +14,7 @@ __all__ = [
     "Where",
     "algorithms",
     "closed",
+    "half_an_answer",
     "host_key_changed",
     "host_key_revoked",
     "host_key_unknown",
@@ -108,14 +109,23 @@ def silent(where: Where, seconds: float) -> Unreachable:
     )
 
 
-def closed(where: Where, error: Exception | None = None, *, greeted: bool = False) -> Unreachable:
-    """The connection broke before the login was through."""
-    when = "during the login" if greeted else "before it said anything"
+def closed(where: Where, error: Exception | None = None, *, doing: str = "") -> Unreachable:
+    """The connection broke, in the middle of something or before the server said anything."""
+    when = f"during {doing}" if doing else "before it said anything"
     words = f" ({error})" if error is not None and str(error) else ""
     return Unreachable(
         f"{where} closed the connection {when}{words}",
         reason="network",
         remedy="The server may be limiting logins (MaxStartups), or banning this address (fail2ban, hosts.deny).",
+    )
+
+
+def half_an_answer(where: str) -> Unreachable:
+    """The connection or the script ended before all was told."""
+    return Unreachable(
+        f"{where} stopped in the middle of its answer",
+        reason="network",
+        remedy="Ask again; if it stays so, look at what ends the user's sessions on the server.",
     )
 
 

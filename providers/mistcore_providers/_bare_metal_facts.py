@@ -21,7 +21,7 @@ import attrs
 
 from mistcore.addresses import split_addresses
 
-__all__ = ["COLLECT", "REBOOT", "STOP", "Facts", "outcome", "parse", "plain_facts"]
+__all__ = ["COLLECT", "REBOOT", "STOP", "Facts", "begun", "outcome", "parse", "plain_facts"]
 
 _HEAD = "exec 2>&1\nLC_ALL=C; PATH=$PATH:/usr/sbin:/sbin; export LC_ALL PATH\n"
 
@@ -151,6 +151,11 @@ def parse(output: str) -> Facts | None:
         root={"": None, "0": True}.get(_first(said, "uid"), False),
         addresses=_addresses(said),
     )
+
+
+def begun(output: str) -> bool:
+    """Tell whether `COLLECT` printed anything of its own."""
+    return bool(_lines(output))
 
 
 def plain_facts() -> Facts:

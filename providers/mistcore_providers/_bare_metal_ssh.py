@@ -43,9 +43,16 @@ _AUTHENTICATION = ("publickey", "keyboard-interactive", "password")
 
 @attrs.frozen
 class Answer:
-    """What the script printed, and what is known of the server. `address` is "" behind a jump host."""
+    """What the script printed, and what is known of the server.
+
+    Attributes:
+        whole: the connection stood until the script had ended.
+        address: "" behind a jump host.
+
+    """
 
     output: str
+    whole: bool
     user: str
     server: str
     host_key: str
@@ -55,7 +62,7 @@ class Answer:
 def run(login: Login, script: str, seconds: float) -> Answer:
     """Log in, let `sh` run a script and return what it printed, all within that many seconds.
 
-    A connection that breaks while the script runs ends the output without an error.
+    A connection that breaks while the script prints ends the output without an error; it is not `whole` then.
 
     Raises:
         AuthenticationFailed, InvalidFields, Unreachable, ProviderError.
@@ -178,7 +185,7 @@ class _Call:
             async with asyncio.timeout(self.left()):
                 reached = await self._log_in(login)
                 self._step(f"running a script on {reached.where}")
-                output = await _execute(reached, script)
+                output, whole = await _execute(reached, script)
         except TimeoutError as error:
             raise self.timed_out() from error
         finally:
@@ -191,6 +198,7 @@ class _Call:
                 sock.close()
         return Answer(
             output=output,
+            whole=whole,
             user=reached.user,
             server=str(reached.connection.get_extra_info("server_version") or ""),
             host_key=fingerprint(reached.connection.get_server_host_key()),
@@ -314,7 +322,9 @@ class _Call:
             odd = isinstance(error, (asyncssh.ProtocolError, asyncssh.ProtocolNotSupported))
             if not greeted and (odd or self._dialled == where):
                 return errors.not_ssh(where, self._greeting)
-            return errors.closed(where, error, greeted=greeted)
+            return errors.closed(where, error, doing="the login" if greeted else "")
+        if isinstance(error, ValueError) and client is not None and client.connection is not None:
+            return errors.closed(where, error, doing="the login")  # it sent what cannot be read
         if isinstance(error, ValueError):
             return InvalidFields({"ssh_config": str(error)})
         return ProviderError(f"the SSH library failed at {where}: {error}")
@@ -338,9 +348,13 @@ def _wrong_host_key(
     )
 
 
-async def _execute(reached: _Reached, script: str) -> str:
-    """Let `sh` read a script from its standard input, and return what it prints until it or the connection ends."""
+async def _execute(reached: _Reached, script: str) -> tuple[str, bool]:
+    """Let `sh` read a script from its standard input, and return what it prints until it or the connection ends.
+
+    The connection stood all the time if the second is True.
+    """
     chunks: list[str] = []
+    size, whole = 0, True
     try:
         process = await reached.connection.create_process("sh", errors="replace", stderr=asyncssh.STDOUT)
         with contextlib.suppress(BrokenPipeError):
@@ -348,14 +362,16 @@ async def _execute(reached: _Reached, script: str) -> str:
             process.stdin.write_eof()
         while chunk := await process.stdout.read(65536):
             chunks.append(chunk)
-            if sum(map(len, chunks)) > _OUTPUT_LIMIT:
+            size += len(chunk)
+            if size > _OUTPUT_LIMIT:
                 raise ProviderError(f"{reached.where} answers without end")
     except asyncssh.ChannelOpenError as error:
         raise ProviderError(
             f"{reached.where} lets {reached.user!r} in, but runs no command: {error}",
             remedy="Check that the user has a shell, and that the server's MaxSessions is not 0.",
         ) from error
-    except (asyncssh.DisconnectError, OSError) as error:
+    except (asyncssh.DisconnectError, OSError, ValueError) as error:
         if not chunks:
-            raise errors.closed(reached.where, error, greeted=True) from error
-    return "".join(chunks)
+            raise errors.closed(reached.where, error, doing="the script") from error
+        whole = False
+    return "".join(chunks), whole

@@ -304,7 +304,12 @@ class BareMetal(Provider):
             output, answer = self._run(facts.COLLECT)
         except FileNotFoundError:
             return facts.plain_facts(), None
-        return facts.parse(output) or (facts.Facts() if answer else facts.plain_facts()), answer
+        found = facts.parse(output)
+        if found is None and answer is not None and (facts.begun(output) or not answer.whole):
+            from mistcore_providers._bare_metal_errors import half_an_answer
+
+            raise half_an_answer(self.machine_ip)
+        return found or (facts.Facts() if answer else facts.plain_facts()), answer
 
     def _power(self, machine_id: str, script: str) -> None:
         self._known(machine_id)
