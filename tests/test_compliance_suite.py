@@ -41,6 +41,11 @@ EXPECTED = {
         "test_a_redirect_to_plain_http_carries_nothing_away[302]",
     },
     "TrustsAnybody": {f"test_a_certificate[{what}]" for what in BAD},
+    "CountsFromTheLastByte": {
+        "test_a_slow_answer_ends_with_the_deadline[its headers, a byte a second]",
+        "test_a_slow_answer_ends_with_the_deadline[its body, a byte a second]",
+    },
+    "TakesItAll": {f"test_a_huge_answer_is_not_taken_in[{way}]" for way in ("announced", "in chunks", "packed")},
     "TrustsNobody": {"test_a_certificate_that_is_right"},
 }
 

@@ -53,7 +53,7 @@ class RestSession:
         ca_cert: str = "",
         error: Callable[[Failure], MistError | None] | None = None,
         retries: int = 3,
-        max_body: int = 64 * 2**20,
+        max_body: int = 32 * 2**20,
     ) -> None:
         self.base_url, found = addresses.address(base_url)
         self._seconds = timeout if callable(timeout) else lambda: remaining(timeout)

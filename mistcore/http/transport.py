@@ -12,6 +12,7 @@ import socket
 import ssl
 import threading
 import zlib
+from collections.abc import Iterator
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
@@ -276,16 +277,29 @@ def _unpack(body: bytes, limit: int, too_long: ProviderError) -> bytes:
     cause: zlib.error | None = None
     for window in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):  # gzip or zlib; bare deflate, as some servers send it
         unpacker = zlib.decompressobj(window)
+        parts, length = [], 0
         try:
-            text = unpacker.decompress(body, limit + 1)
+            for part in _unpacked(body, unpacker):
+                parts.append(part)
+                length += len(part)
+                if length > limit:
+                    raise too_long
         except zlib.error as error:
             cause = error
             continue
-        if len(text) > limit:
-            raise too_long
         if unpacker.eof:
-            return text
+            return b"".join(parts)
     raise ProviderError("the answer is damaged or cut off: it cannot be unpacked", reason="garbled") from cause
+
+
+def _unpacked(body: bytes, unpacker: Any) -> Iterator[bytes]:
+    """Yield what a body unpacks to in small parts: at once, zlib would need twice the memory of what comes out."""
+    view = memoryview(body)
+    for start in range(0, len(body), _CHUNK):
+        packed = view[start : start + _CHUNK]
+        while packed and not unpacker.eof:
+            yield unpacker.decompress(packed, 16 * _CHUNK)
+            packed = unpacker.unconsumed_tail
 
 
 # -- what went wrong --------------------------------------------------------------------------------------------------

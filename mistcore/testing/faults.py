@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from mistcore.deadline import deadline
@@ -22,6 +24,7 @@ class FaultSuite(ProviderSuite):
     """`ProviderSuite`, and the means to test what a service does on bad days; see `TortureSuite`."""
 
     most: float = 20.0
+    most_memory: int = 100 * 10**6
 
     def account_at(self, service: FakeService, url: str, *, ca_cert: str = "") -> Provider:
         """Return the good account as it would be if the service were at this address, trusting this certificate."""
@@ -46,6 +49,22 @@ class FaultSuite(ProviderSuite):
             error = self.refused(call, account, *kinds)
         assert time.monotonic() - began < self.most, "it went on trying until the deadline"
         return error
+
+    @contextmanager
+    def little_memory(self) -> Iterator[None]:
+        """Assert that no more than `most_memory` is taken at any time within the block."""
+        tracing = tracemalloc.is_tracing()
+        if not tracing:
+            tracemalloc.start()
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        try:
+            yield
+            taken = tracemalloc.get_traced_memory()[1] - before
+        finally:
+            if not tracing:
+                tracemalloc.stop()
+        assert taken <= self.most_memory, f"it took {taken // 10**6} MB of memory over one answer"
 
     def lists_or_fails(self, account: Provider) -> list[Any] | None:
         """Return the machines, well formed, or None when our own error was raised: nothing else may happen."""

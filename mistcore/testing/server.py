@@ -26,7 +26,7 @@ import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -75,8 +75,11 @@ class Response:
         body: the body; its length is sent as Content-Length.
         headers: beside Server, Date and Content-Length.
         delay: seconds to wait before the first byte.
-        chunk_delay: seconds to wait between two bytes of the body: a server that trickles.
+        header_delay: seconds to wait between two bytes of what comes before the body: a server that trickles.
+        chunk_delay: the same for the body.
         cut: send only so many bytes of the body and close, although Content-Length promised all of it.
+        stream: makes the body, part by part while it is sent, instead of `body`; in chunks, if no Content-Length is
+            among the headers.
     """
 
     status: int = 200
@@ -85,6 +88,8 @@ class Response:
     delay: float = 0.0
     chunk_delay: float = 0.0
     cut: int | None = None
+    header_delay: float = 0.0
+    stream: Callable[[], Iterable[bytes]] | None = None
 
 
 def json_response(
@@ -248,27 +253,42 @@ class _Handler(BaseHTTPRequestHandler):
         response = self.respond(request)
         time.sleep(response.delay)
         self.send_response_only(response.status)
-        headers = {
-            "Server": self.version_string(),
-            "Date": self.date_time_string(),
-            "Content-Length": str(len(response.body)),
-            **response.headers,
-        }
-        for name, value in headers.items():
+        headers = {"Server": self.version_string(), "Date": self.date_time_string()}
+        if response.stream is None:
+            headers["Content-Length"] = str(len(response.body))
+        elif "Content-Length" not in response.headers:
+            headers["Transfer-Encoding"] = "chunked"
+        for name, value in {**headers, **response.headers}.items():
             self.send_header(name, value)
         if response.cut is not None:
             self.close_connection = True
+        if response.header_delay:
+            buffered: list[bytes] = self._headers_buffer  # type: ignore[attr-defined]  # what end_headers would send
+            self._trickle(b"".join(buffered), response.header_delay)
+            buffered.clear()
         self.end_headers()
         if self.command == "HEAD":
             return
+        if response.stream is not None:
+            self._stream(response.stream(), chunked="Transfer-Encoding" in headers)
+            return
         body = response.body if response.cut is None else response.body[: response.cut]
         if response.chunk_delay:
-            for byte in body:
-                self.wfile.write(bytes([byte]))
-                self.wfile.flush()
-                time.sleep(response.chunk_delay)
+            self._trickle(body, response.chunk_delay)
         else:
             self.wfile.write(body)
+
+    def _trickle(self, data: bytes, delay: float) -> None:
+        for byte in data:
+            self.wfile.write(bytes([byte]))
+            self.wfile.flush()
+            time.sleep(delay)
+
+    def _stream(self, parts: Iterable[bytes], *, chunked: bool) -> None:
+        for part in parts:
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(part), part) if chunked else part)
+        if chunked:
+            self.wfile.write(b"0\r\n\r\n")
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = _serve  # noqa: N815
 

@@ -122,6 +122,25 @@ class ProviderSuite(DeclarationSuite):
         assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301 - our own
         return error
 
+    def ends_with_the_deadline(self, operation: Callable[[], Any], account: Provider, seconds: float) -> None:
+        """Assert that an operation which would take for ever ends when its time is up, saying so."""
+        ends: list[Any] = []
+
+        def ask() -> None:
+            try:
+                with deadline(seconds):
+                    ends.append(_all(operation()))
+            except Exception as error:  # noqa: BLE001 - judged by `refused`, in the thread of the test
+                ends.append(error)
+
+        # In a thread that may be left behind: what has no end must not hold up everything else.
+        asking = threading.Thread(target=contextvars.copy_context().run, args=(ask,), daemon=True)
+        asking.start()
+        asking.join(seconds + self.grace)
+        assert ends, "it goes on after its deadline: pass `self.timeout` to every call"
+        error = self.refused(lambda: _raised(ends[0]), account, Unreachable)
+        assert error.reason == "timeout"
+
     # -- credentials --------------------------------------------------------------------------------------------------
 
     def test_good_credentials_are_accepted(self, account: Provider) -> None:
@@ -211,22 +230,7 @@ class ProviderSuite(DeclarationSuite):
         self, service: Any, account: Provider, operation: str
     ) -> None:
         self.hang(service)
-        ends: list[Any] = []
-
-        def ask() -> None:
-            try:
-                with deadline(self.seconds):
-                    ends.append(_all(getattr(account, operation)()))
-            except Exception as error:  # noqa: BLE001 - judged by `refused`, in the thread of the test
-                ends.append(error)
-
-        # In a thread that may be left behind: what has no end must not hold up everything else.
-        asking = threading.Thread(target=contextvars.copy_context().run, args=(ask,), daemon=True)
-        asking.start()
-        asking.join(self.seconds + self.grace)
-        assert ends, "it goes on after its deadline: pass `self.timeout` to every call"
-        error = self.refused(lambda: _raised(ends[0]), account, Unreachable)
-        assert error.reason == "timeout"
+        self.ends_with_the_deadline(getattr(account, operation), account, self.seconds)
 
     def test_a_deadline_that_has_passed_sends_nothing_more(self, account: Provider) -> None:
         with deadline(0):

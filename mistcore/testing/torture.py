@@ -11,6 +11,7 @@ import pytest
 from mistcore.errors import MistError, ProviderError, RateLimited, Unreachable
 from mistcore.provider import Provider
 from mistcore.testing.astray import AstraySuite
+from mistcore.testing.burden import BurdenSuite
 from mistcore.testing.faults import REFUSALS
 from mistcore.testing.server import FakeService, Request, Response, json_response
 
@@ -38,7 +39,7 @@ _ODD: dict[str, Any] = {"null": None, "a number": 7, "text": "text", "a list of 
 _ODD_KINDS = ("null", "other")
 
 
-class TortureSuite(AstraySuite):
+class TortureSuite(AstraySuite, BurdenSuite):
     """`ProviderSuite`, and a service that refuses, lies, stops in the middle and leads elsewhere.
 
     `service` must be a `mistcore.testing.server.FakeService`. `good` must take its address from `service.url`, since
@@ -48,11 +49,13 @@ class TortureSuite(AstraySuite):
 
     Attributes:
         most: seconds that any of this may take: no failure is repeated for ever.
+        most_memory: bytes that an answer of 200 MB may cost.
         odd_values: how many values of the service's answers are made odd, one after the other.
 
     """
 
     most: float = 20.0
+    most_memory: int = 100 * 10**6
     odd_values: int = 200
 
     # -- wrong answers ------------------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ __all__ = ["PassingFailure", "Wire", "wire_to"]
 
 #: Attempts in all, of those requests whose failure botocore holds to be passing.
 ATTEMPTS = 3
-_LARGEST_ANSWER = 64 * 2**20
+_LARGEST_ANSWER = 32 * 2**20
 #: How many wires are kept although nobody uses them just now.
 _SPARE = 8
 

@@ -30,7 +30,7 @@ _NAMES_PER_REQUEST = 50
 _NAMES_LAST = 600.0
 _RESTARTS = 5
 _PAUSE = 0.2
-_LONGEST_ANSWER = 256 * 2**20
+_LONGEST_ANSWER = 32 * 2**20
 _KINDS = {"compute": "compute (Nova)", "image": "image (Glance)", "network": "network (Neutron)"}
 
 

@@ -92,6 +92,7 @@ class TestNephoScale(TortureSuite):
 
 class TestAzure(TortureSuite):
     provider = Azure
+    most_memory = 200 * 10**6  # five lists are read at a time
     missing_id = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/seeded/providers/Microsoft.Compute/virtualMachines/gone"
     new_machine = {"image": "Debian12", "size": "Standard_B1s", "location": "eastus", "key": KEY}
 
