@@ -2,15 +2,17 @@
 
 What the SDK does by itself, and what must not happen here: its constructor asks the daemon and loses the kind of error;
 the environment's REQUESTS_CA_BUNDLE replaces the CA that was given; a redirect is followed to wherever it leads; with
-version "auto" it speaks versions that it has never heard of.
+version "auto" it speaks versions that it has never heard of; what an engine tells while it works is kept until a line
+ends, if ever.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import docker
@@ -31,6 +33,8 @@ _APIClient: Any = docker.APIClient  # the SDK has no types, and those that can b
 _Unix: Any = unixconn
 _CONNECT = 10.0  # seconds that a connection may take
 _LONGEST = 64 * 2**20  # bytes that an answer may have: what sends more is no engine
+_LONGEST_LINE = 2**20  # bytes that one event may have
+_CHUNK = 2**16
 _STREAM = 900.0  # seconds that fetching an image may take as a whole
 
 
@@ -146,10 +150,18 @@ class Engine(_APIClient):  # type: ignore[misc]
         seconds = remaining(_STREAM) if stream else remaining(options.get("timeout") or self.timeout)
         timeout = (min(seconds, _CONNECT), seconds)
         response: Response = super().send(request, **{**options, "timeout": timeout, "stream": True})
-        if not stream:
+        if not stream or not response.ok:
             response._content = read_body(response.raw, _LONGEST)
             response._content_consumed = True  # type: ignore[attr-defined]
         return response
+
+    def _stream_helper(self, response: Response, decode: bool = False) -> Iterator[Any]:
+        """Yield the events of a stream, each a line; `decode` for what they say."""
+        try:
+            for line in _lines(response.raw):
+                yield _event(line) if decode else line
+        finally:
+            response.close()
 
     def _mount(self, adapter: Any) -> None:
         self._custom_adapter = adapter
@@ -189,6 +201,27 @@ class _UnixAdapter(_Unix.UnixHTTPAdapter):  # type: ignore[misc]
             if pool is None:
                 pool = self.pools[""] = _UnixPool(url, self.socket_path)
             return pool
+
+
+def _lines(raw: Any) -> Iterator[bytes]:
+    rest = b""
+    for part in raw.stream(_CHUNK, decode_content=False):
+        *lines, rest = (rest + part).split(b"\n")
+        yield from filter(bytes.strip, lines)
+        if len(rest) > _LONGEST_LINE:
+            raise ProviderError(f"a line of the answer is longer than {_LONGEST_LINE // 2**20} MiB", reason="too_long")
+    if rest.strip():
+        yield rest
+
+
+def _event(line: bytes) -> dict[str, Any]:
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ProviderError("the engine's answer is not JSON", reason="nonsense") from error
+    if not isinstance(event, dict):
+        raise ProviderError("the engine's answer is not an event", reason="nonsense")
+    return event
 
 
 def _version(text: str) -> tuple[int, int]:

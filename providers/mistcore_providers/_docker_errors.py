@@ -211,6 +211,10 @@ def _client_certificate(address: Address, given: bool) -> AuthenticationFailed:
     )
 
 
+def _certificate_hint(given: bool) -> str:
+    return "It may not accept the client certificate." if given else "It may want a client certificate."
+
+
 def _not_trusted(error: Any, address: Address, certificate: bool) -> MistError:
     why = getattr(error, "verify_message", "") or "it cannot be verified"
     if "mismatch" in why.lower():
@@ -228,7 +232,8 @@ def _tls_failed(error: Any, address: Address, certificate: bool) -> MistError:
         return _client_certificate(address, certificate)
     if re.search(r"WRONG_VERSION_NUMBER|HTTP_REQUEST|RECORD_LAYER_FAILURE|UNKNOWN_PROTOCOL|PACKET_LENGTH", reason):
         return _tls(f"{address} does not speak TLS", "Write http:// in docker_host if it is meant to be unencrypted.")
-    return _tls(f"TLS with {address} failed: {reason.replace('_', ' ').lower()}", "")
+    hint = _certificate_hint(certificate)  # before TLS 1.3 a missing one may be told as any other failure
+    return _tls(f"TLS with {address} failed: {reason.replace('_', ' ').lower()}", hint)
 
 
 def _unknown_host(error: Any, address: Address, certificate: bool) -> MistError:
@@ -262,9 +267,10 @@ def _refused(error: Any, address: Address, certificate: bool) -> MistError:
 
 
 def _hung_up(error: Any, address: Address, certificate: bool) -> MistError:
-    hint = "It may not accept the client certificate." if certificate else "It may want a client certificate."
     return unreachable(
-        f"{address} closed the connection before it had answered", "network", hint if address.tls else ""
+        f"{address} closed the connection before it had answered",
+        "network",
+        _certificate_hint(certificate) if address.tls else "",
     )
 
 

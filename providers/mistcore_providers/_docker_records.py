@@ -63,13 +63,18 @@ def listed_machine(row: Any) -> Machine | None:
 
 
 def inspected_machine(raw: Any) -> Machine:
-    """Return the machine that `GET /containers/{id}/json` describes: the same as in a listing, and more `extra`."""
+    """Return the machine that `GET /containers/{id}/json` describes: the same as in a listing, and more `extra`.
+
+    Raises `ProviderError` where it describes none.
+    """
     raw = _mapping(raw)
+    if not _text(raw.get("Id")):
+        raise ProviderError("the engine's answer is not a container", reason="nonsense")
     state, config, host = _mapping(raw.get("State")), _mapping(raw.get("Config")), _mapping(raw.get("HostConfig"))
     created = _time(raw.get("Created"))
     command = [_text(raw.get("Path")), *map(str, _list(raw.get("Args")))]
     return _machine(
-        raw.get("Id") or "",
+        raw["Id"],
         name=_text(raw.get("Name")).removeprefix("/"),
         status=_text(state.get("Status")),
         image=_text(config.get("Image")),
@@ -82,8 +87,8 @@ def inspected_machine(raw: Any) -> Machine:
         command=" ".join(command).strip(),
         exit_code=state.get("ExitCode"),
         error=state.get("Error"),
-        started_at=_time(state.get("StartedAt")),
-        finished_at=_time(state.get("FinishedAt")),
+        started_at=_moment(state.get("StartedAt")),
+        finished_at=_moment(state.get("FinishedAt")),
         restart_policy=_mapping(host.get("RestartPolicy")).get("Name"),
         hostname=config.get("Hostname"),
     )
@@ -229,6 +234,11 @@ def _time(value: Any) -> datetime | None:
     except (ValueError, OverflowError, OSError):
         return None
     return time if time.year > 1 else None  # Go's zero time: never
+
+
+def _moment(value: Any) -> str | None:
+    time = _time(value)
+    return time.isoformat().replace("+00:00", "Z") if time else None
 
 
 def _number(text: Any) -> int | None:

@@ -27,8 +27,10 @@ def peak() -> Iterator[Peak]:
         pytest.skip("only Linux tells the most that was resident since a moment")
     before = _mebibytes("VmRSS")
     measured = Peak()
-    yield measured
-    measured.grown = _mebibytes("VmHWM") - before
+    try:
+        yield measured
+    finally:
+        measured.grown = _mebibytes("VmHWM") - before
 
 
 def _mebibytes(name: str) -> float:

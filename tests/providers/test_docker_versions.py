@@ -334,7 +334,11 @@ def test_odd_rows_break_nothing() -> None:
         assert [network.id for network in docker.list_networks()][-1] == "n"
         for raw in ODD:
             engine.containers["odd"] = raw
-            assert isinstance(docker.get_machine("odd"), Machine)
+            if isinstance(raw, dict) and raw.get("Id"):
+                assert docker.get_machine("odd").id == raw["Id"]
+            else:
+                with pytest.raises(ProviderError, match="not a container"):
+                    docker.get_machine("odd")
 
 
 def test_a_listing_that_is_no_list() -> None:
