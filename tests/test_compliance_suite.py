@@ -46,6 +46,10 @@ EXPECTED = {
         "test_a_slow_answer_ends_with_the_deadline[its body, a byte a second]",
     },
     "TakesItAll": {f"test_a_huge_answer_is_not_taken_in[{way}]" for way in ("announced", "in chunks", "packed")},
+    "FetchesEntities": {"test_a_trap_in_xml[an entity in a file]", "test_a_trap_in_xml[an entity elsewhere]"},
+    "GrowsEntities": {"test_a_trap_in_xml[a quadratic blow-up]"},
+    "StopsAfterOnePage": {"test_the_same_page_for_ever[ever new ones]"},
+    "TurnsEveryPage": {f"test_the_same_page_for_ever[{marks}]" for marks in ("the same again", "ever new ones")},
     "TrustsNobody": {"test_a_certificate_that_is_right"},
 }
 

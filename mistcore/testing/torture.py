@@ -12,7 +12,9 @@ from mistcore.errors import MistError, ProviderError, RateLimited, Unreachable
 from mistcore.provider import Provider
 from mistcore.testing.astray import AstraySuite
 from mistcore.testing.burden import BurdenSuite
+from mistcore.testing.entities import EntitySuite
 from mistcore.testing.faults import REFUSALS
+from mistcore.testing.rounds import RoundSuite
 from mistcore.testing.server import FakeService, Request, Response, json_response
 
 __all__ = ["TortureSuite"]
@@ -39,7 +41,7 @@ _ODD: dict[str, Any] = {"null": None, "a number": 7, "text": "text", "a list of 
 _ODD_KINDS = ("null", "other")
 
 
-class TortureSuite(AstraySuite, BurdenSuite):
+class TortureSuite(AstraySuite, BurdenSuite, EntitySuite, RoundSuite):
     """`ProviderSuite`, and a service that refuses, lies, stops in the middle and leads elsewhere.
 
     `service` must be a `mistcore.testing.server.FakeService`. `good` must take its address from `service.url`, since

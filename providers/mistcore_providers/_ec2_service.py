@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 #: For so many seconds after it was created, EC2 may not know an instance everywhere yet.
 _YOUNG = 30.0
+_MOST_EMPTY_PAGES = 100
+_ABOUT = frozenset({"nextToken", "requestId"})
 
 
 class Service:
@@ -64,21 +66,29 @@ class Service:
             root = xml.parse(body, expected)
             return root, xml.text(root, "nextToken")
 
-        return self._turn(operation, form, region, read)
+        return self._turn(operation, form, region, read, _texts)
 
     def _turn(
-        self, operation: str, form: Mapping[str, str], region: str, read: Callable[[bytes, str], tuple[T, str]]
+        self,
+        operation: str,
+        form: Mapping[str, str],
+        region: str,
+        read: Callable[[bytes, str], tuple[T, str]],
+        mark: Callable[[T], list[str]],
     ) -> Iterator[T]:
-        """Yield what `read` makes of each page; it also returns the token of the next one."""
-        token = ""
+        """Yield what `read` makes of each page; it also returns the token of the next one. `mark` tells pages apart."""
+        token, before, empty = "", [""], 0
         while True:
             last = token
             page, token = self._read(operation, {**form, "NextToken": token} if token else form, region, read)
+            found = mark(page)
+            empty = 0 if found else empty + 1  # a few in a row are nothing odd: EC2 filters what it has cut into pages
+            if token and (token == last or (found and found == before) or empty > _MOST_EMPTY_PAGES):
+                raise ProviderError(f"{operation} goes round in circles: the same page again", reason="malformed")
             yield page
             if not token:
                 return
-            if token == last:
-                raise ProviderError(f"{operation} goes round in circles: twice the same page", reason="malformed")
+            before = found
 
     def _read(
         self,
@@ -163,7 +173,8 @@ class Service:
 
     def instances(self, region: str, form: Mapping[str, str]) -> Iterator[Machine]:
         """Yield the machines that DescribeInstances answers in a region."""
-        for machines in self._turn("DescribeInstances", form, region, partial(read_instances, region=region)):
+        read = partial(read_instances, region=region)
+        for machines in self._turn("DescribeInstances", form, region, read, _ids):
             if self._account.region == ALL:
                 self._region_of.update((machine.id, region) for machine in machines)
             yield from machines
@@ -272,3 +283,13 @@ class Service:
             reason="region_not_enabled",
             remedy="Enable it in the AWS console (Account → AWS Regions), or use another region.",
         )
+
+
+def _ids(machines: Iterable[Machine]) -> list[str]:
+    return [machine.id for machine in machines]
+
+
+def _texts(root: Any) -> list[str]:
+    """Return all text of an answer that is not about the answer itself."""
+    texts = ((element.text or "").strip() for element in root.iter() if xml.local(element) not in _ABOUT)
+    return [text for text in texts if text]

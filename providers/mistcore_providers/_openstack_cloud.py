@@ -270,6 +270,7 @@ class Cloud:
         marker, restarts = "", _RESTARTS
         markers: set[str] = set()
         seen: set[str] = set()
+        news = stale = 0  # pages that held something new, and those since the last of them
         while True:
             asked = {**params, "marker": marker} if marker else params
             try:
@@ -287,6 +288,9 @@ class Cloud:
             following = next_marker(body, key)
             if following or seen:
                 seen.update(str(row.get("id")) for row in fresh if isinstance(row, Mapping))
+            news, stale = (news + 1, 0) if fresh else (news, stale + 1)
+            if stale > news + _RESTARTS:
+                raise ProviderError(f"the pages of {path} hold the same again and again", reason="paging")
             yield fresh
             if not following or not rows:
                 return

@@ -124,6 +124,8 @@ class FirstGen(Cloud):
                 raise ProviderError(f"the answer of {path} holds no list of {key}", reason="not_openstack")
             fresh = [row for row in rows if isinstance(row, Mapping) and str(row.get("id")) not in seen]
             seen.update(str(row.get("id")) for row in fresh)
+            if rows and not fresh:
+                raise ProviderError(f"the pages of {path} hold the same again and again", reason="paging")
             yield [_as_nova(row) if key == "servers" else row for row in fresh]
             if not fresh:
                 return

@@ -51,7 +51,7 @@ class Good(Provider):
     def rows(self) -> Any:
         session = self.session()
         try:
-            return session.get("machines")
+            return list(session.follow("machines", items="", next="header:X-Next", param="after"))
         finally:
             session.close()
 

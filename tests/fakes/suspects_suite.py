@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from fakes import suspects_tortured
@@ -10,6 +11,7 @@ from fakes.suspects import TOKEN, Good, NoAddress, Service, WaitsForever
 
 from mistcore import Provider
 from mistcore.testing import ProviderSuite, TortureSuite
+from mistcore.testing.server import Response
 
 
 class Suite(ProviderSuite):
@@ -28,17 +30,28 @@ class Suite(ProviderSuite):
         return self.provider(token="bad-token-4712", endpoint=service.url)  # type: ignore[call-arg]
 
 
+class Torture(TortureSuite, Suite):
+    most = 2.0
+
+    def endless(self, service: Service, marks: Iterator[str]) -> None:
+        def more(body: Any, answer: Response) -> None:
+            answer.headers["X-Next"] = next(marks)
+
+        self.repeat_page(service, lambda request: request.path == "/machines", {"after"}, more)
+
+
 def fault(cls: type[Provider]) -> type[Suite]:
-    suites = (TortureSuite, Suite) if cls.__module__ == suspects_tortured.__name__ else (Suite,)
-    return type(f"Test{cls.__name__}", suites, {"provider": cls})
+    suite = Torture if cls.__module__ == suspects_tortured.__name__ else Suite
+    return type(f"Test{cls.__name__}", (suite,), {"provider": cls})
 
 
 class BringsAnSdk(Good):
     """Its module imports what is not needed to list it: pytest, here."""
 
 
-class TestGood(TortureSuite, Suite):
+class TestGood(Torture):
     provider = Good
+    most = 20.0
 
 
 for suspect in Good.__subclasses__():
@@ -49,7 +62,7 @@ class TestNoAddress(Suite):
     provider = NoAddress
 
 
-class TestTrusting(TortureSuite, Suite):
+class TestTrusting(Torture):
     """It takes what comes, and goes where it is sent."""
 
     provider = WaitsForever

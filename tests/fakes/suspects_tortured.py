@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import urllib.request
+import xml.sax
+import xml.sax.handler
 from typing import Any
 
 import trustme
 from fakes.suspects import TOKEN, Good
 
+from mistcore import ProviderError
 from mistcore.http import RestSession
 
 
@@ -42,3 +47,51 @@ class TakesItAll(Good):
 
     def session(self, **options: Any) -> RestSession:
         return super().session(max_body=10**9, **options)
+
+
+class FetchesEntities(Good):
+    """It reads XML with all that is in it, and says what it read."""
+
+    def rows(self) -> Any:
+        body = self.session().request("GET", "machines", expect="").body
+        if not body.startswith(b"<?xml"):
+            return super().rows()
+        found: list[str] = []
+        reader, handler = xml.sax.make_parser(), xml.sax.handler.ContentHandler()
+        reader.setFeature(xml.sax.handler.feature_external_ges, True)
+        reader.setContentHandler(handler)
+        handler.characters = found.append  # type: ignore[method-assign]
+        reader.parse(io.BytesIO(body))
+        raise ProviderError(f"unexpected: {''.join(found)[:200]}")
+
+
+class GrowsEntities(Good):
+    """It puts in for an entity what the document says."""
+
+    def rows(self) -> Any:
+        text = self.session().request("GET", "machines", expect="").body.decode()
+        for name, value in re.findall(r'<!ENTITY (\w+) "(\w+)">', text):
+            text = text.replace(f"&{name};", value)
+        if text.startswith("<?xml"):
+            raise ProviderError(f"unexpected: {text[:100]}")
+        return super().rows()
+
+
+class StopsAfterOnePage(Good):
+    """What is on later pages is not there."""
+
+    def rows(self) -> Any:
+        return self.session().get("machines")
+
+
+class TurnsEveryPage(Good):
+    """As long as there is said to be more, it goes on."""
+
+    def rows(self) -> Any:
+        session, rows, after = self.session(), [], ""
+        while True:
+            answer = session.request("GET", "machines", params={"after": after})
+            rows += answer.json()
+            after = answer.headers.get("X-Next", "")
+            if not after:
+                return rows

@@ -20,6 +20,7 @@ from fakes.vcloud import FakeVcloud
 
 from mistcore import Provider
 from mistcore.testing import ProviderSuite, TortureSuite
+from mistcore.testing.server import Response
 from mistcore_providers.azure import Azure
 from mistcore_providers.digitalocean import DigitalOcean
 from mistcore_providers.gce import Gce
@@ -31,6 +32,7 @@ from mistcore_providers.vcloud import Vcloud
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIexample me@here"
 ZONE = "us-central1-a"
+_VMS = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Compute/virtualMachines"
 
 
 class TestDigitalOcean(TortureSuite):
@@ -52,6 +54,12 @@ class TestDigitalOcean(TortureSuite):
     def bad(self, service: FakeDigitalOcean) -> Provider:
         return DigitalOcean(token="dop_v1_" + "b6" * 32, endpoint=service.url)
 
+    def endless(self, service: FakeDigitalOcean, marks: Iterator[str]) -> None:
+        def more(body: Any, answer: Response) -> None:
+            body["meta"]["total"] = 1000
+
+        self.repeat_page(service, lambda request: request.path == "/v2/droplets", {"page"}, more)
+
 
 class TestLinode(TortureSuite):
     provider = Linode
@@ -72,6 +80,12 @@ class TestLinode(TortureSuite):
     def bad(self, service: FakeLinode) -> Provider:
         return Linode(api_key="b6" * 32, endpoint=service.url)
 
+    def endless(self, service: FakeLinode, marks: Iterator[str]) -> None:
+        def more(body: Any, answer: Response) -> None:
+            body |= {"pages": 1000, "results": 2000}
+
+        self.repeat_page(service, lambda request: request.path.endswith("/linode/instances"), {"page"}, more)
+
 
 class TestNephoScale(TortureSuite):
     provider = NephoScale
@@ -88,6 +102,9 @@ class TestNephoScale(TortureSuite):
 
     def bad(self, service: FakeNephoScale) -> Provider:
         return NephoScale(username=USERNAME, password="another-password", endpoint=service.url)
+
+    def endless(self, service: FakeNephoScale, marks: Iterator[str]) -> None:
+        pytest.skip("its lists have no pages")
 
 
 class TestAzure(TortureSuite):
@@ -116,6 +133,12 @@ class TestAzure(TortureSuite):
     def bad(self, service: Any) -> Provider:
         return self.good(service, "another-client-secret")
 
+    def endless(self, service: Any, marks: Iterator[str]) -> None:
+        def more(body: Any, answer: Response) -> None:
+            body["nextLink"] = f"{service.url}{_VMS}?api-version=2024-07-01&$skiptoken={next(marks)}"
+
+        self.repeat_page(service, lambda request: request.path == _VMS, {"$skiptoken"}, more)
+
 
 class TestGce(TortureSuite):
     provider = Gce
@@ -135,6 +158,12 @@ class TestGce(TortureSuite):
     def bad(self, service: Any) -> Provider:
         return self.good(service, register=False)
 
+    def endless(self, service: Any, marks: Iterator[str]) -> None:
+        def more(body: Any, answer: Response) -> None:
+            body["nextPageToken"] = next(marks)
+
+        self.repeat_page(service, lambda request: request.path.endswith("/aggregated/instances"), {"pageToken"}, more)
+
 
 class TestVcloud(TortureSuite):
     provider = Vcloud
@@ -153,6 +182,12 @@ class TestVcloud(TortureSuite):
 
     def bad(self, service: FakeVcloud) -> Provider:
         return self.good(service, "another-password")
+
+    def endless(self, service: FakeVcloud, marks: Iterator[str]) -> None:
+        def more(body: Any, answer: Response) -> None:
+            body["total"] = 1000
+
+        self.repeat_page(service, lambda request: request.query.get("type") == "vm", {"page"}, more)
 
 
 class TestRackspaceFirstGen(TortureSuite):
@@ -187,6 +222,11 @@ class TestRackspaceFirstGen(TortureSuite):
             username="slice", api_key="fedcba9876543210", region="rackspace_first_gen:us", endpoint=service.url
         )
 
+    def endless(self, service: FakeFirstGen, marks: Iterator[str]) -> None:
+        self.repeat_page(
+            service, lambda request: request.path.endswith("/servers/detail"), {"offset"}, lambda body, answer: None
+        )
+
 
 class TestSoftLayer(TortureSuite):
     provider = SoftLayer
@@ -205,6 +245,12 @@ class TestSoftLayer(TortureSuite):
 
     def bad(self, service: FakeSoftLayer) -> Provider:
         return SoftLayer(username=SOFTLAYER_USERNAME, api_key="b6" * 32, endpoint=service.url)
+
+    def endless(self, service: FakeSoftLayer, marks: Iterator[str]) -> None:
+        def more(body: Any, answer: Response) -> None:
+            answer.headers["softlayer-total-items"] = "1000"
+
+        self.repeat_page(service, lambda request: "/getVirtualGuests" in request.path, {"resultLimit"}, more)
 
 
 class TestSoftLayerBareMetal(ProviderSuite):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlencode
 
+import attrs
 import pytest
 from fakes.ec2 import KEY, SECRET, FakeEc2, instance
 
 from mistcore import Provider
 from mistcore.testing import TortureSuite
-from mistcore.testing.server import FakeService
+from mistcore.testing.server import FakeService, Request, Response
 from mistcore_providers.ec2 import Ec2
 
 
@@ -29,6 +31,20 @@ class TestEc2(TortureSuite):
 
     def bad(self, service: FakeEc2) -> Provider:
         return Ec2(api_key="AKIAUNKNOWNUNKNOWN12", api_secret=SECRET, region="eu-west-1", endpoint=service.url)
+
+    def endless(self, service: FakeEc2, marks: Iterator[str]) -> None:
+        plain = service.handle
+
+        def handle(request: Request) -> Response:
+            if request.form().get("Action") != "DescribeInstances" or "DryRun" in request.form():
+                return plain(request)
+            asked = {name: value for name, value in request.form().items() if name != "NextToken"}
+            answer = plain(attrs.evolve(request, body=urlencode(asked).encode()))
+            end = b"</DescribeInstancesResponse>"
+            more = f"<nextToken>{next(marks)}</nextToken>".encode()
+            return attrs.evolve(answer, body=answer.body.replace(end, more + end))
+
+        service.handle = handle  # type: ignore[method-assign]  # only this service, only in this test
 
     def test_odd_values_break_no_listing(self, service: FakeService, account: Provider) -> None:
         pytest.skip("it makes values of JSON odd; those of XML are in test_ec2.py")

@@ -10,6 +10,7 @@ from fakes.openstack import FakeOpenStack
 
 from mistcore import Provider
 from mistcore.testing import TortureSuite
+from mistcore.testing.server import Response
 from mistcore_providers.hpcloud import Hpcloud
 from mistcore_providers.openstack import Openstack
 from mistcore_providers.rackspace import Rackspace
@@ -39,6 +40,12 @@ class _Family(TortureSuite):
             fake.flavors = [{"id": "1", "name": "m1.tiny", "vcpus": 1, "ram": 512, "disk": 1}]
             fake.images = [{"id": "i1", "name": "debian", "status": "active"}]
             yield fake
+
+    def endless(self, service: FakeOpenStack, marks: Iterator[str]) -> None:
+        def more(body: Any, answer: Response) -> None:
+            body["servers_links"] = [{"rel": "next", "href": f"{service.url}/servers/detail?marker={next(marks)}"}]
+
+        self.repeat_page(service, lambda request: request.path.endswith("/servers/detail"), {"marker"}, more)
 
 
 class TestOpenstack(_Family):
