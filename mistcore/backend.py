@@ -20,7 +20,7 @@ from mistcore.errors import (
 )
 from mistcore.models import Account, Image, Location, Machine, MachineState, Network, Size
 from mistcore.operations import MACHINE_ACTIONS, checked_options
-from mistcore.pool import secrets_of_provider
+from mistcore.redaction import Quiet, secrets_of_provider
 from mistcore.vault import is_sealed
 
 if TYPE_CHECKING:
@@ -175,6 +175,7 @@ class Backend:
         Raises:
             InvalidFields: naming every bad field; and as `check` does.
         """
+        fields = Quiet(fields)
         self._manager.update_backend(self, fields, check=check)
 
     def unlock(self) -> None:

@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 import attrs
 
+from mistcore.redaction import Quiet
+
 __all__ = ["CredentialField", "credential", "is_reference", "nearest", "secret"]
 
 METADATA_KEY = "mistcore"
@@ -154,7 +156,7 @@ def clean(fields: Iterable[CredentialField], values: Mapping[str, Any]) -> tuple
     References are kept as written. Empty values count as not given; defaults are not filled in.
     """
     known = {field.name: field for field in fields}
-    cleaned: dict[str, Any] = {}
+    cleaned: dict[str, Any] = Quiet()
     problems: dict[str, str] = {}
     for name, value in values.items():
         if name not in known:
@@ -178,6 +180,8 @@ def clean(fields: Iterable[CredentialField], values: Mapping[str, Any]) -> tuple
 def convert(field: CredentialField, value: Any) -> Any:
     """Return the value in the field's type. Raises `ValueError` in words, never naming the value of a secret."""
     converted = _CONVERTERS[field.type](value)
+    if field.address and _holds_password(converted):
+        raise ValueError("holds a password, where everybody would see it; it belongs into a field of its own")
     if field.choices and converted not in field.choices:
         raise ValueError(f"must be one of {', '.join(field.choices)}")
     if field.validator is not None:
@@ -189,6 +193,14 @@ def convert(field: CredentialField, value: Any) -> Any:
                 problem = problem.replace(str(converted), "…")
             raise ValueError(problem) from (None if field.secret else error)
     return converted
+
+
+def _holds_password(address: Any) -> bool:
+    """Tell whether something like `user:password@` is in front of a host."""
+    before, at, _ = str(address).rpartition("@")
+    before = before.partition("://")[2] or before
+    # What looks like a password with a slash in it may be a port, and the path of an address with @ in it.
+    return bool(at) and ":" in before and not re.match(r"(\[[^\]]*\]|[^:/?#@]*)(:\d+)?[/?#]", before)
 
 
 def convert_text(value: Any, annotation: Any) -> Any:
@@ -251,7 +263,7 @@ def resolve(
     `run` returns what a command prints; without it, no command is run.
     """
     known = {field.name: field for field in fields}
-    resolved: dict[str, Any] = {}
+    resolved: dict[str, Any] = Quiet()
     problems: dict[str, str] = {}
     for name, value in values.items():
         if not is_reference(value):

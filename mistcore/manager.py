@@ -19,6 +19,7 @@ from mistcore.hooks import Hooks
 from mistcore.last_known import LastKnown
 from mistcore.new_records import TrialStore, clean_title, default_title, new_id, require_secrets_anew
 from mistcore.pool import ProviderPool, stored_values
+from mistcore.redaction import Quiet
 from mistcore.registry import Registry
 from mistcore.stores import default_location
 from mistcore.stores.base import Record, Store
@@ -203,6 +204,7 @@ class BackendManager:
             CheckFailed: the service refused or could not be asked; nothing was kept.
             StoreError: the store could not be written; nothing was kept.
         """
+        fields = Quiet(fields)
         cls = self.registry[provider]
         if region is not None:
             fields["region"] = region
@@ -253,10 +255,11 @@ class BackendManager:
 
     def update_backend(self, backend: Backend, fields: Mapping[str, Any], *, check: bool = True) -> None:
         """Replace some of a backend's credentials; for `Backend.update`, which says what it raises."""
+        fields = Quiet(fields)
         old = self.vault.open(self.record(backend.id), without=fields)
         cls = self.registry[old.provider]
-        merged = {**stored_values(old), **fields}
-        cleaned = cls.clean({name: value for name, value in merged.items() if value is not None})
+        merged = Quiet(stored_values(old), **fields)
+        cleaned = cls.clean(Quiet((name, value) for name, value in merged.items() if value is not None))
         require_secrets_anew(cls, old, cleaned, fields)
         region = cleaned.pop("region", "")
         new = attrs.evolve(old, credentials=cleaned, region=region)

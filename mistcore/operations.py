@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mistcore.errors import InvalidFields, MissingDependency, MistError, ProviderError
 from mistcore.models import Machine
+from mistcore.redaction import hide_in_error, secrets_of_provider
 
 if TYPE_CHECKING:
     from mistcore.provider import Provider
@@ -72,7 +73,8 @@ def _guarded_iterator(provider: Provider, items: Iterator[Any]) -> Iterator[Any]
 
 
 def _raise_ours(provider: Provider, error: Exception) -> None:
-    """Raise our error for this one, or return when it is ours already or nobody knows it."""
+    """Raise our error for this one, or return when it is ours already or nobody knows it. No secrets are in any."""
+    hide_in_error(error, secrets_of_provider(provider))
     if isinstance(error, MistError):
         error.provider = error.provider or provider.id
         return
@@ -86,6 +88,7 @@ def _raise_ours(provider: Provider, error: Exception) -> None:
         ours = missing_dependency(type(provider), error)
     if ours is not None:
         ours.provider = ours.provider or provider.id
+        hide_in_error(ours, secrets_of_provider(provider))
         raise ours from error
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mistcore import credentials
-from mistcore.errors import InvalidFields, MistError, UnknownProvider
+from mistcore.errors import InvalidFields, UnknownProvider
 from mistcore.parallel import in_parallel
+from mistcore.redaction import Quiet
 
 if TYPE_CHECKING:
     from mistcore.commands import Commands
@@ -140,16 +141,4 @@ def resolved_values(cls: type[Provider], record: Record, run: Callable[[str], st
 
 def stored_values(record: Record) -> dict[str, Any]:
     """Return the field values of a record as written, the region among them."""
-    return {**record.credentials, "region": record.region} if record.region else dict(record.credentials)
-
-
-def secrets_of_provider(provider: Provider) -> list[str]:
-    """Return the secret field values of an instance."""
-    found = []
-    for field in provider.fields():
-        if field.secret:
-            with suppress(MistError):
-                value = getattr(provider, field.name)
-                if isinstance(value, str):
-                    found.append(value)
-    return found
+    return Quiet(record.credentials, **({"region": record.region} if record.region else {}))

@@ -15,6 +15,7 @@ from mistcore.deadline import remaining
 from mistcore.errors import InvalidFields, MachineNotFound, MistError, NotSupported, ServiceRetired, UnknownRegion
 from mistcore.models import Account, Image, Location, Machine, Network, Region, Size
 from mistcore.operations import OPERATIONS, REQUIRED_OPERATIONS, guard
+from mistcore.redaction import Quiet
 
 __all__ = ["Provider"]
 
@@ -92,6 +93,7 @@ class Provider(_Declared):
     if not TYPE_CHECKING:  # type checkers see the signature that the fields make
 
         def __init__(self, **values: Any) -> None:
+            values = Quiet(values)
             cls = type(self)
             if cls is Provider:
                 raise TypeError("Provider is to be subclassed")
@@ -198,6 +200,7 @@ class Provider(_Declared):
             InvalidFields: naming every missing, unknown and malformed field at once (`UnknownRegion` if alone).
 
         """
+        values = Quiet(values)
         cleaned, problems = _credentials.clean(cls.fields(), values)
         region_error = None
         if "region" in cleaned and not _credentials.is_reference(cleaned["region"]):
@@ -230,6 +233,13 @@ class Provider(_Declared):
     def translate_error(self, error: Exception) -> MistError | None:
         """Return our error for an SDK's exception, or None to let it through. Override it: the one place for that."""
         return None
+
+    def other_secrets(self) -> Iterable[str]:
+        """Return secrets beside the fields' values, to be kept out of errors: what was read from a file, say.
+
+        It must not touch the network. What is sent over HTTP is kept out of what a service answers in any case.
+        """
+        return ()
 
     @property
     def timeout(self) -> float:

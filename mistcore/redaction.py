@@ -1,25 +1,86 @@
-"""Keeping secrets out of what is shown: error messages and the errors chained behind them."""
+"""Keeping secrets out of what is shown: error messages, the errors chained behind them, and local variables."""
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Iterable, Iterator
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
-__all__ = ["MASK", "hide", "hide_in_error"]
+from mistcore.errors import MistError
+
+if TYPE_CHECKING:
+    from mistcore.provider import Provider
+
+__all__ = ["MASK", "Quiet", "hide", "hide_in_error"]
 
 MASK = "•••"
 _SHORTEST = 3
+#: From so many letters on, a secret is looked for in base64, and where it was cut off.
+_LONG, _HEAD = 6, 12
+
+
+class Quiet(dict[str, Any]):
+    """A dict whose `repr` tells its keys only: for what may hold secrets in a function that a traceback can show."""
+
+    def __repr__(self) -> str:
+        return "{" + ", ".join(f"{key!r}: {MASK}" for key in self) + "}"
 
 
 def hide(text: str, secrets: Iterable[str]) -> str:
-    """Return the text with every secret replaced, also where it stands quoted as in a URL or escaped as in a repr."""
-    for secret in sorted(set(secrets), key=len, reverse=True):
-        if len(secret) < _SHORTEST:
-            continue
-        for form in {secret, quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1]}:
-            text = text.replace(form, MASK)
+    """Return the text with every secret replaced, however it is written: as in a URL, a repr, JSON, XML or base64.
+
+    The beginning of a long secret is replaced, too, where somebody cut the text off.
+    """
+    found = {form for secret in set(secrets) if len(secret) >= _SHORTEST for form in _forms(secret)}
+    forms = sorted(found, key=len, reverse=True)
+    for form in forms:
+        text = text.replace(form, MASK)
+    for form in forms:
+        head = form[:_HEAD]
+        while len(form) >= 2 * _HEAD and head in text:
+            at = text.index(head)
+            end = next((n for n, (a, b) in enumerate(zip(text[at:], form, strict=False)) if a != b), len(text) - at)
+            text = text[:at] + MASK + text[at + end :]
     return text
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _forms(secret: str) -> Iterator[str]:
+    yield from (secret, quote(secret, safe=""), quote(secret), quote_plus(secret), _escaped(secret))
+    yield from (repr(secret)[1:-1], repr(secret.encode("utf-8", "surrogatepass"))[2:-1])
+    for text in (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
+        yield from (text, _escaped(text), repr(text)[1:-1])
+    lines = secret.replace("\\n", "\n").split("\n")
+    if len(lines) > 1:  # a key, of which a line is enough to be worth hiding
+        yield from (line.strip() for line in lines if len(line.strip()) >= 2 * _HEAD and "-----" not in line)
+    if len(secret) < _LONG:
+        return
+    data = secret.encode("utf-8", "surrogatepass")
+    for before in range(3):
+        # The letters in the middle, which do not depend on what was encoded together with it.
+        text = base64.b64encode(b"\0" * before + data)[(0, 2, 3)[before] : (before + len(data)) * 8 // 6].decode()
+        yield text
+        yield text.translate(str.maketrans("+/", "-_"))
+
+
+def secrets_of_provider(provider: Provider) -> list[str]:
+    """Return the secret field values of an instance, and what else it says is secret."""
+    found: list[str] = []
+    with suppress(Exception):  # it may be half made
+        found += provider.other_secrets()
+    for field in provider.fields():
+        if field.secret:
+            with suppress(MistError):
+                value = getattr(provider, field.name)
+                if isinstance(value, str):
+                    found.append(value)
+    return found
 
 
 def hide_in_error(error: BaseException, secrets: Iterable[str]) -> None:
@@ -28,23 +89,25 @@ def hide_in_error(error: BaseException, secrets: Iterable[str]) -> None:
     if not secrets:
         return
     for each in _chain(error):
-        each.args = tuple(_hide_in(value, secrets) for value in each.args)
+        each.args = tuple(hide_in(value, secrets) for value in each.args)
         for name, value in list(vars(each).items()):
             if isinstance(value, (str, dict, list, tuple)):
-                setattr(each, name, _hide_in(value, secrets))
+                setattr(each, name, hide_in(value, secrets))
         if any(secret in str(each) for secret in secrets):
             each.args = (f"{type(each).__name__}: the message held a secret and was dropped",)
 
 
-def _hide_in(value: Any, secrets: list[str]) -> Any:
+def hide_in(value: Any, secrets: list[str]) -> Any:
+    """Return a value with the secrets replaced in its texts and bytes, also within lists and dicts."""
     if isinstance(value, str):
         return hide(value, secrets)
     if isinstance(value, bytes):
-        return hide(value.decode("latin-1"), secrets).encode("latin-1", "replace")
+        shown = hide(value.decode("utf-8", "surrogateescape"), secrets)
+        return shown.encode("utf-8", "surrogateescape")
     if type(value) in (list, tuple):
-        return type(value)(_hide_in(item, secrets) for item in value)
+        return type(value)(hide_in(item, secrets) for item in value)
     if type(value) is dict:
-        return {key: _hide_in(item, secrets) for key, item in value.items()}
+        return {key: hide_in(item, secrets) for key, item in value.items()}
     return value
 
 

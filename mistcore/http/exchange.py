@@ -17,6 +17,7 @@ import attrs
 
 from mistcore.errors import AuthenticationFailed, InvalidFields, MistError, ProviderError
 from mistcore.http import addresses
+from mistcore.redaction import Quiet
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
@@ -109,11 +110,12 @@ class Sender:
 
     def send(self, method: str, url: str, **options: Any) -> Answer:
         """Send a request, follow where it is redirected, and return the answer. Raises `Broken` where none comes."""
-        headers = {**self._headers, **(options.pop("headers") or {})}
-        auth = self._auth
+        options = Quiet(options)
+        headers = Quiet({**self._headers, **(options.pop("headers") or {})})
+        trusted = True
         started = time.monotonic()
         for _ in range(_MOST_REDIRECTS):
-            prepared = self._prepared(method, url, headers=headers, auth=auth, **options)
+            prepared = self._prepared(method, url, headers=headers, trusted=trusted, **options)
             response, body = self._connections().exchange(
                 prepared, origin=addresses.origin(url), seconds=self._seconds(), max_body=self._max_body
             )
@@ -126,8 +128,8 @@ class Sender:
             target = urljoin(url, location)
             self._may_redirect(method, url, target, response.status_code)
             if addresses.origin(target) != addresses.origin(url) and not addresses.is_upgrade(url, target):
-                headers = {name: value for name, value in headers.items() if name.lower() in _HARMLESS}
-                auth = None
+                headers = Quiet({name: value for name, value in headers.items() if name.lower() in _HARMLESS})
+                trusted = False
                 options |= {"json": None, "data": None}
             options["params"] = None
             url = target
@@ -135,12 +137,13 @@ class Sender:
             f"{addresses.shown(url)} redirects without end", reason="redirect", remedy="Is the address right?"
         )
 
-    def _prepared(self, method: str, url: str, **parts: Any) -> PreparedRequest:
+    def _prepared(self, method: str, url: str, *, trusted: bool, **parts: Any) -> PreparedRequest:
         from requests import Request as Outgoing
         from requests.exceptions import RequestException
 
+        parts = Quiet(parts)
         try:
-            return Outgoing(method, url, **parts).prepare()
+            return Outgoing(method, url, auth=self._auth if trusted else None, **parts).prepare()
         except (RequestException, UnicodeError) as error:
             problem = self._unsendable(error)
         raise problem  # out here, so that not even its context holds what could not be sent
@@ -183,18 +186,6 @@ class Sender:
                 "the credentials hold characters that cannot be sent", reason="malformed", remedy="Copy them again."
             )
         return InvalidFields({"endpoint": f"{self._base_url!r} is not an address that can be used"})
-
-    def scrub(self, error: MistError, headers: Mapping[str, str] | None = None) -> None:
-        """Take the secrets that were sent out of words that may echo them."""
-        secrets = [self._auth[1].decode()] if isinstance(self._auth, tuple) else []
-        for name, value in {**self._headers, **(headers or {})}.items():
-            if any(part in name.lower() for part in ("auth", "token", "key", "secret", "cookie", "password")):
-                secrets += [value, *value.split()[1:]]
-        text = error.message
-        for word in sorted(secrets, key=len, reverse=True):
-            if len(word) > 3:
-                text = text.replace(word, "…")
-        error.args = (text, *error.args[1:])
 
 
 @cache

@@ -11,6 +11,7 @@ from mistcore.errors import MistError, ProviderError, RateLimited, Unreachable
 from mistcore.http import addresses, paging
 from mistcore.http.exchange import READS, Answer, Sender
 from mistcore.http.failures import Failure, error_for, looks_like_html
+from mistcore.redaction import Quiet
 
 if TYPE_CHECKING:
     from requests.auth import AuthBase
@@ -55,6 +56,8 @@ class RestSession:
         retries: int = 3,
         max_body: int = 32 * 2**20,
     ) -> None:
+        sent = Quiet(headers=headers or {}, auth=auth)
+        del headers, auth  # as in all functions here: a traceback shows the variables of those that it leads through
         self.base_url, found = addresses.address(base_url)
         self._seconds = timeout if callable(timeout) else lambda: remaining(timeout)
         self._error = error
@@ -62,8 +65,8 @@ class RestSession:
         self._verify = verify
         self._sender = Sender(
             self.base_url,
-            headers=headers or {},
-            auth=auth or found,
+            headers=sent["headers"],
+            auth=sent["auth"] or found,
             seconds=self._seconds,
             verify=verify,
             ca_cert=ca_cert,
@@ -95,22 +98,28 @@ class RestSession:
         missing: MistError | None = None,
     ) -> Any:
         """Return the parsed JSON at this path, or None for an empty answer. Raises as `request` does."""
-        return self.request("GET", path, params=params, headers=headers, missing=missing).json()
+        sent = Quiet(params=params, headers=headers)
+        del params, headers
+        return self.request("GET", path, **sent, missing=missing).json()
 
     def post(self, path: str, **options: Any) -> Any:
         """Send a POST and return the parsed JSON. Takes the options of `request`, and raises as it does."""
+        options = Quiet(options)
         return self.request("POST", path, **options).json()
 
     def put(self, path: str, **options: Any) -> Any:
         """Send a PUT and return the parsed JSON. Takes the options of `request`, and raises as it does."""
+        options = Quiet(options)
         return self.request("PUT", path, **options).json()
 
     def patch(self, path: str, **options: Any) -> Any:
         """Send a PATCH and return the parsed JSON. Takes the options of `request`, and raises as it does."""
+        options = Quiet(options)
         return self.request("PATCH", path, **options).json()
 
     def delete(self, path: str, **options: Any) -> Any:
         """Send a DELETE and return the parsed JSON. Takes the options of `request`, and raises as it does."""
+        options = Quiet(options)
         return self.request("DELETE", path, **options).json()
 
     def request(
@@ -144,20 +153,20 @@ class RestSession:
             Unreachable: no usable answer came back in time.
 
         """
+        sent = Quiet(json=json, data=data, params=params, headers=headers)
+        del json, data, params, headers
         method = method.upper()
         url = self._url(path)
         repeatable = method in READS if safe is None else safe
         for attempt in range(self._retries + 1):
-            answer, error, may_repeat = self._attempt(
-                method, url, repeatable, json=json, data=data, params=params, headers=headers
-            )
+            answer, error, may_repeat = self._attempt(method, url, repeatable, **sent)
             if error is None and answer is not None:
                 if answer.status < 300:
                     return _checked(answer, expect)
                 if answer.status == 404 and missing is not None:
                     raise missing
                 failure = _failure(answer)
-                error = self._meaning(failure, headers)
+                error = self._meaning(failure)
                 may_repeat = _may_repeat(failure, error, repeatable)
                 wait = failure.retry_after
                 if isinstance(error, RateLimited):
@@ -217,8 +226,10 @@ class RestSession:
             items=items, page=page, per_page=per_page, size=size, first=first, total=total, count=count, key=key
         )
 
+        params, headers = Quiet(params or {}), Quiet(headers or {})
+
         def fetch(query: Mapping[str, Any]) -> Answer:
-            return self.request("GET", path, params={**(params or {}), **query}, headers=headers)
+            return self.request("GET", path, params={**params, **query}, headers=headers)
 
         return paging.numbered(fetch, plan, each, workers)
 
@@ -247,11 +258,12 @@ class RestSession:
             ProviderError: (reason "paging") the service leads in a circle.
 
         """
+        params, headers = Quiet(params or {}), Quiet(headers or {})
 
         def fetch(url: str, query: Mapping[str, Any]) -> Answer:
             return self.request("GET", url, params=query, headers=headers)
 
-        return paging.followed(fetch, self._url(path), dict(params or {}), items=items, after=next, param=param)
+        return paging.followed(fetch, self._url(path), params, items=items, after=next, param=param)
 
     def close(self) -> None:
         """Close the connections. The session may be used again afterwards."""
@@ -265,12 +277,12 @@ class RestSession:
         """Return the answer; or what kept it from coming, and whether the request may be repeated."""
         from mistcore.http.transport import Broken
 
+        options = Quiet(options)
         try:
             return self._sender.send(method, url, **options), None, False
         except Broken as broken:
             error = broken.error
             error.__cause__ = broken.__cause__
-            self._sender.scrub(error, options["headers"])
             if broken.sent and not repeatable and not error.remedy.startswith("It may"):
                 error.remedy = f"It may have been done or not: look before you repeat it. {error.remedy}".strip()
             return None, error, broken.passing and (repeatable or not broken.sent)
@@ -289,10 +301,8 @@ class RestSession:
             )
         return path
 
-    def _meaning(self, failure: Failure, headers: Mapping[str, str] | None) -> MistError:
-        error = (self._error(failure) if self._error is not None else None) or error_for(failure)
-        self._sender.scrub(error, headers)
-        return error
+    def _meaning(self, failure: Failure) -> MistError:
+        return (self._error(failure) if self._error is not None else None) or error_for(failure)
 
     def _pause(self, attempt: int, asked: float | None) -> bool:
         """Wait before the next attempt; return False at once where that would take longer than there is time."""
@@ -327,8 +337,10 @@ def get_json(
         CheckFailed: as `RestSession.request` raises it.
 
     """
-    bearer = {"Authorization": f"Bearer {token}"} if token else {}
-    session = RestSession(url, headers={**bearer, **(headers or {})}, **options)
+    headers = Quiet({**({"Authorization": f"Bearer {token}"} if token else {}), **(headers or {})})
+    options = Quiet(options)
+    del token
+    session = RestSession(url, headers=headers, **options)
     try:
         return session.get("", params=params)
     finally:

@@ -6,14 +6,12 @@ This module imports `requests`; the session imports it when it sends its first r
 from __future__ import annotations
 
 import http.client
-import logging
 import os
 import socket
 import ssl
 import threading
 import zlib
 from collections.abc import Iterator
-from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,9 +28,11 @@ import urllib3.exceptions
 from urllib3.util.ssl_ import create_urllib3_context
 
 from mistcore.errors import AuthenticationFailed, InvalidFields, MistError, ProviderError, Unreachable
+from mistcore.http.known_secrets import clean_answer
 from mistcore.http.timed import TimedResponse
+from mistcore.others_logs import silence, silent
 
-__all__ = ["Broken", "Transport", "read_body", "tls_context"]
+__all__ = ["Broken", "Transport", "clean_answer", "read_body", "tls_context"]
 
 _CHUNK = 64 * 1024
 
@@ -48,17 +48,7 @@ class Broken(Exception):
         self.passing = passing
 
 
-_under_way: ContextVar[bool] = ContextVar("mistcore_http_under_way", default=False)
-
-
-class _OwnLogOnly(logging.Filter):
-    """Drops what urllib3 logs of our requests, because it shows the query; the session writes a line without it."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not _under_way.get()
-
-
-logging.getLogger("urllib3.connectionpool").addFilter(_OwnLogOnly())
+silence("urllib3.connectionpool")  # it shows the query; the session writes a line without it
 
 
 # -- connections -------------------------------------------------------------------------------------------------------
@@ -211,27 +201,29 @@ class Transport(requests.adapters.HTTPAdapter):
     def exchange(
         self, request: requests.PreparedRequest, *, origin: str, seconds: float, max_body: int
     ) -> tuple[requests.Response, bytes]:
-        """Send a request and return the answer with its body, within so many seconds. Raises `Broken`."""
+        """Send a request and return the answer with its body, within so many seconds. Raises `Broken`.
+
+        What a refusal or a redirect repeats of the request's secrets is not in it any more.
+        """
         if origin not in self._proxies:
             self._proxies[origin] = _environ_proxies(origin)
         started = False
-        mark = _under_way.set(True)
         try:
-            response = self.send(
-                request,
-                stream=True,
-                timeout=(min(seconds, 10.0), seconds),
-                verify=self._verify,
-                proxies=self._proxies[origin],
-            )
-            started = True
-            return response, read_body(response.raw, max_body)
+            with silent():
+                response = self.send(
+                    request,
+                    stream=True,
+                    timeout=(min(seconds, 10.0), seconds),
+                    verify=self._verify,
+                    proxies=self._proxies[origin],
+                )
+                started = True
+                body = read_body(response.raw, max_body)
+            return response, clean_answer(request, response, body, self._proxies[origin])
         except MistError as error:
             raise Broken(error, sent=True, passing=False) from None
         except (OSError, ValueError, urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
             raise _explain(error, origin, started) from _root(error)
-        finally:
-            _under_way.reset(mark)
 
 
 def _environ_proxies(origin: str) -> dict[str, str]:
@@ -267,9 +259,9 @@ def read_body(raw: urllib3.HTTPResponse, limit: int) -> bytes:
     if encoding == "identity" or not body:
         return body
     if encoding not in {"gzip", "x-gzip", "deflate"}:
-        raise ProviderError(
-            f"the answer is packed in a way that was not asked for ({encoding[:40]!r})", reason="garbled"
-        )
+        how = f" ({encoding})" if encoding in {"br", "zstd", "compress"} else ""
+        del body, chunks, encoding  # which may repeat what was sent
+        raise ProviderError(f"the answer is packed in a way that was not asked for{how}", reason="garbled")
     return _unpack(body, limit, too_long)
 
 
@@ -289,6 +281,8 @@ def _unpack(body: bytes, limit: int, too_long: ProviderError) -> bytes:
             continue
         if unpacker.eof:
             return b"".join(parts)
+    del body  # which may repeat what was sent
+    parts, part = [], b""
     raise ProviderError("the answer is damaged or cut off: it cannot be unpacked", reason="garbled") from cause
 
 

@@ -24,6 +24,7 @@ import attrs
 
 from mistcore import AuthenticationFailed, InvalidFields, MistError, ProviderError, Unreachable
 from mistcore.http import RestSession
+from mistcore.redaction import Quiet
 from mistcore_providers._azure_errors import entra_error
 from mistcore_providers._tokens import Tokens
 
@@ -162,13 +163,12 @@ class AzureTokens(Tokens):
     def _application(self, login: Login) -> Callable[[], Mapping[str, Any]]:
         import msal
 
-        proof = login.proof()
         if self._http is None:
             self._http = self._session(self._authority, error=entra_error)
         try:
             application = msal.ConfidentialClientApplication(
                 login.client_id,
-                client_credential=proof,
+                client_credential=login.proof(),
                 authority=f"{self._authority}/{login.tenant_id}",
                 # Both would ask addresses other than the authority's.
                 instance_discovery=False,
@@ -176,7 +176,7 @@ class AzureTokens(Tokens):
                 http_client=_Http(self._http),
             )
         except ValueError as error:
-            if isinstance(proof, dict) and "private_key" in proof:
+            if login.certificate and not login.client_secret:
                 words = "the key or the certificate cannot be used; it must be an RSA key in PEM"
                 raise InvalidFields({"certificate": words}) from error
             raise
@@ -311,17 +311,19 @@ class _Http:
         self._session = session
 
     def get(self, url: str, params: Any = None, headers: Any = None, **_: Any) -> _Response:
-        return _Response(self._session, "GET", url, params=params, headers=headers)
+        return _Response(self._session, "GET", url, Quiet(params=params, headers=headers))
 
     def post(self, url: str, params: Any = None, data: Any = None, headers: Any = None, **_: Any) -> _Response:
-        return _Response(self._session, "POST", url, params=params, data=data, headers=headers)
+        sent = Quiet(params=params, data=data, headers=headers)
+        del params, data, headers
+        return _Response(self._session, "POST", url, sent)
 
     def close(self) -> None:
         self._session.close()
 
 
 class _Response:
-    def __init__(self, session: RestSession, method: str, url: str, **options: Any) -> None:
+    def __init__(self, session: RestSession, method: str, url: str, options: Quiet) -> None:
         answer = session.request(method, url, safe=True, **options)
         answer.json()
         self.status_code = answer.status

@@ -26,7 +26,7 @@ from requests.utils import get_environ_proxies
 from mistcore.deadline import remaining
 from mistcore.errors import ProviderError
 from mistcore.http.timed import TimedResponse
-from mistcore.http.transport import Transport, read_body
+from mistcore.http.transport import Transport, clean_answer, read_body
 from mistcore_providers._docker_address import Address
 
 _APIClient: Any = docker.APIClient  # the SDK has no types, and those that can be inferred do not fit its own use
@@ -151,7 +151,8 @@ class Engine(_APIClient):  # type: ignore[misc]
         timeout = (min(seconds, _CONNECT), seconds)
         response: Response = super().send(request, **{**options, "timeout": timeout, "stream": True})
         if not stream or not response.ok:
-            response._content = read_body(response.raw, _LONGEST)
+            body = read_body(response.raw, _LONGEST)
+            response._content = clean_answer(request, response, body, self.proxies)
             response._content_consumed = True  # type: ignore[attr-defined]
         return response
 

@@ -12,6 +12,7 @@ import botocore.loaders
 import botocore.session
 
 from mistcore.errors import AuthenticationFailed, InvalidFields
+from mistcore.others_logs import silence, silent
 from mistcore_providers import _ec2_xml as xml
 
 __all__ = ["chain", "role", "static"]
@@ -22,6 +23,9 @@ _BOUNDED = botocore.config.Config(
 )
 #: Shared by all sessions, since what it has read once it keeps.
 _loader = botocore.loaders.Loader()
+
+
+silence(*(f"botocore.{name}" for name in ("auth", "credentials", "endpoint", "hooks", "parsers", "tokens", "utils")))
 
 
 def static(key: str, secret: str, token: str) -> Any:
@@ -40,7 +44,8 @@ def chain(profile: str) -> Any:
     session.register_component("data_loader", _loader)
     session.set_default_client_config(_BOUNDED)
     try:
-        found = session.get_credentials()
+        with silent():
+            found = session.get_credentials()
     except botocore.exceptions.ProfileNotFound as error:
         raise InvalidFields(
             {"profile": f"there is no profile {profile or 'as AWS_PROFILE names'!r} in AWS's configuration files"}

@@ -38,6 +38,7 @@ from requests.structures import CaseInsensitiveDict
 from mistcore.deadline import remaining
 from mistcore.errors import MistError
 from mistcore.http.transport import Broken, Transport
+from mistcore.others_logs import silent
 from mistcore_providers import _ec2_xml as xml
 
 __all__ = ["PassingFailure", "Wire", "wire_to"]
@@ -192,7 +193,8 @@ class Wire:
         """
         token = _limit.set(limit)
         try:
-            answer = getattr(self._client, botocore.xform_name(operation))(form=form, credentials=credentials)
+            with silent():
+                answer = getattr(self._client, botocore.xform_name(operation))(form=form, credentials=credentials)
         finally:
             _limit.reset(token)
         body: bytes = answer["Body"]
@@ -212,6 +214,7 @@ class Wire:
             (name, value.decode() if isinstance(value, bytes) else str(value))
             for name, value in request.headers.items()
         )
+        del request  # whose `repr` holds the headers
         try:
             response, body = self._transport.exchange(
                 prepared,
@@ -221,7 +224,7 @@ class Wire:
             )
         except Broken as broken:
             raise (PassingFailure(broken.error) if broken.passing else broken.error) from broken.__cause__
-        return botocore.awsrequest.AWSResponse(request.url, response.status_code, response.headers, _Whole(body))
+        return botocore.awsrequest.AWSResponse(prepared.url, response.status_code, response.headers, _Whole(body))
 
 
 def _take_request(params: dict[str, Any], context: dict[str, Any], **_event: Any) -> None:

@@ -21,6 +21,7 @@ import attrs
 
 from mistcore import AuthenticationFailed, InvalidFields, ProviderError, Unreachable
 from mistcore.http import RestSession
+from mistcore.redaction import Quiet
 from mistcore_providers._gce_errors import token_error
 from mistcore_providers._tokens import Tokens
 
@@ -97,7 +98,7 @@ def _usable(info: dict[str, Any]) -> Key:
     if "ENCRYPTED" in info["private_key"].partition("\n")[0] or "PRIVATE KEY-----" not in info["private_key"]:
         words = "holds no private key, or one with a passphrase; give it in PEM without"
         raise InvalidFields({"private_key": words})
-    return Key(info)
+    return Key(Quiet(info))
 
 
 class GoogleTokens(Tokens):
@@ -218,7 +219,7 @@ def _read_file(path: Path) -> Mapping[str, Any]:
         raise AuthenticationFailed(
             f"the application default credentials in {path} cannot be read: {why}", reason="no_identity"
         ) from error
-    return info if isinstance(info, dict) else {}
+    return Quiet(info) if isinstance(info, dict) else {}
 
 
 def _credentials(info: Mapping[str, Any]) -> Any:

@@ -6,6 +6,7 @@ Import this inside methods only: it needs the SDK (keystoneauth1).
 from __future__ import annotations
 
 import json
+import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,7 +23,11 @@ from keystoneauth1.session import Session
 from mistcore.deadline import sleep
 from mistcore.errors import MistError, NotSupported, ProviderError, UnknownRegion
 from mistcore.http.transport import Broken, Transport
+from mistcore.others_logs import silence, silent
+from mistcore.redaction import Quiet
 from mistcore_providers._openstack_errors import message_in, unreadable
+
+log = logging.getLogger(__name__)
 
 #: 2.47 embeds the flavor, so that no flavors need be asked for; 2.69 also lists servers whose cell does not answer.
 LISTING_VERSION = "2.69"
@@ -55,6 +60,7 @@ class TimedAdapter(requests.adapters.BaseAdapter):
             )
         except Broken as broken:
             raise broken.error from broken.__cause__
+        log.debug("%s %s %s", request.method, split.path, response.status_code)
         response._content = body  # it has been read already, and requests looks for it there
         return response
 
@@ -73,6 +79,18 @@ class TimedAdapter(requests.adapters.BaseAdapter):
         return found
 
 
+class _Session(Session):
+    """Logs nothing: keystoneauth would write down answers, with the password of a new server in them."""
+
+    def request(self, url: str, method: str, *args: Any, **options: Any) -> requests.Response:
+        options = Quiet(options, log=False)
+        with silent():
+            return super().request(url, method, *args, **options)
+
+
+silence("novaclient.v2.client", "keystoneauth.identity.v3.base", "keystoneauth.session")
+
+
 def new_session(login: Any, seconds: Callable[[], float], *, verify: bool = True, ca_cert: str = "") -> Session:
     """Return a keystoneauth session whose every request ends in time, and that follows no redirects."""
     plain = requests.Session()
@@ -80,7 +98,7 @@ def new_session(login: Any, seconds: Callable[[], float], *, verify: bool = True
     adapter = TimedAdapter(seconds, verify=verify, ca_cert=ca_cert)
     plain.mount("https://", adapter)
     plain.mount("http://", adapter)
-    return Session(auth=login, session=plain, redirect=False, user_agent="mistcore")
+    return _Session(auth=login, session=plain, redirect=False, user_agent="mistcore")
 
 
 class Cloud:

@@ -18,6 +18,8 @@ from keystoneauth1.session import Session
 
 from mistcore.errors import AuthenticationFailed, MistError, ProviderError, Rejected, Unreachable
 from mistcore.http import parse_retry_after
+from mistcore.others_logs import silent
+from mistcore.redaction import Quiet
 from mistcore_providers._openstack_errors import message_in, of_status, origin, redirected, translate
 
 _NOT_THERE = frozenset({300, 404, 405, 410, 501})
@@ -163,7 +165,9 @@ class KeystoneLogin(BaseIdentityPlugin):
 
     def _take_token(self, session: Session, url: str) -> AccessInfo:
         """Use a token as it is; trade it for another only when a project was named that it is not for."""
-        headers = {"X-Auth-Token": self.keys.token, "X-Subject-Token": self.keys.token, "Accept": "application/json"}
+        token = {"X-Auth-Token": self.keys.token, "X-Subject-Token": self.keys.token}
+        headers = Quiet(token, Accept="application/json")
+        del token
         response = session.get(f"{url}/auth/tokens", headers=headers, authenticated=False, log=False)
         found = access.create(resp=response, auth_token=self.keys.token)
         wanted, name = self.keys.project_id, self.keys.project_name
@@ -257,7 +261,7 @@ class KeystoneLogin(BaseIdentityPlugin):
         try:
             found = self._log_in(session, self.version, unscoped=True)
             path, key = ("auth/projects", "projects") if self.version == "v3" else ("tenants", "tenants")
-            headers = {"X-Auth-Token": found.auth_token, "Accept": "application/json"}
+            headers = Quiet({"X-Auth-Token": found.auth_token}, Accept="application/json")
             response = session.get(
                 f"{self.base}/{self.version}/{path}", headers=headers, authenticated=False, log=False
             )
@@ -300,7 +304,8 @@ class _ApiKey(v2.Auth):
 def _answered(plugin: BaseIdentityPlugin, session: Session) -> AccessInfo:
     """Return what Keystone answers to a plugin's token request; keystoneauth fails in its own ways over odd answers."""
     try:
-        return plugin.get_auth_ref(session)
+        with silent():
+            return plugin.get_auth_ref(session)
     except MistError:
         raise
     except exceptions.MissingAuthMethods as error:

@@ -21,6 +21,7 @@ from mistcore import (
 )
 from mistcore.deadline import deadline
 from mistcore.http import Answer, RestSession
+from mistcore.redaction import Quiet
 from mistcore_providers._vcloud_data import flag, parse_xml, rows
 from mistcore_providers._vcloud_errors import meaning, pin
 
@@ -126,6 +127,7 @@ class VcloudSession(RestSession):
         A version that is not taken any more is agreed on again. Both refusals mean that nothing was done, so that
         the request may be sent once more, whatever it is.
         """
+        options = Quiet(options)
         state = self._logged_in()
         recovered: set[type[MistError]] = set()
         while True:
@@ -153,20 +155,18 @@ class VcloudSession(RestSession):
     # -- how it is done -----------------------------------------------------------------------------------------------
 
     def _within(self, state: _State, method: str, path: str, **options: Any) -> Answer:
-        headers = {**state.headers, **_accept(state, path), **(options.pop("headers", None) or {})}
+        options = Quiet(options)
+        headers = Quiet({**state.headers, **_accept(state, path), **(options.pop("headers", None) or {})})
         return self._plainly(method, path, headers=headers, **options)
 
     def _plainly(self, method: str, path: str, **options: Any) -> Answer:
+        options = Quiet(options)
         options.setdefault("expect", "json")
         try:
             answer = super().request(method, path, **options)
-        except MistError as error:
-            for word in (self._login.password, self._login.api_token):
-                if len(word) > 3:
-                    error.args = (error.message.replace(word, "…"), *error.args[1:])
-            if isinstance(error, Unreachable):
-                split = urlsplit(self.base_url)
-                pin(error, f"{split.hostname}:{split.port or 443}")
+        except Unreachable as error:
+            split = urlsplit(self.base_url)
+            pin(error, f"{split.hostname}:{split.port or 443}")
             raise
         return _Answer(answer.status, answer.headers, answer.body, answer.method, answer.url)
 
@@ -248,7 +248,7 @@ class VcloudSession(RestSession):
         body = answer.json()
         return _State(
             version=version,
-            headers={"Authorization": f"Bearer {token}"},
+            headers=Quiet(Authorization=f"Bearer {token}"),
             as_json=number >= _JSON_SINCE,
             cloud=True,
             session=body if isinstance(body, Mapping) else {},
@@ -298,11 +298,12 @@ class VcloudSession(RestSession):
             raise ProviderError("the API token was answered without an access token", reason="garbled")
         state = _State(
             version=version,
-            headers={"Authorization": f"Bearer {token}"},
+            headers=Quiet(Authorization=f"Bearer {token}"),
             as_json=number >= _JSON_SINCE,
             cloud=True,
             session={},
         )
+        del token, body
         found = self._within(state, "GET", "cloudapi/1.0.0/sessions/current").json()
         return attrs.evolve(state, session=found if isinstance(found, Mapping) else {})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mistcore import credential, secret
@@ -166,6 +166,11 @@ class Openstack(OpenStackProvider):
         if not self.tenant_name and not self.project_id:
             found["tenant_name"] = "missing (Project (tenant) name), or give project_id"
         return found
+
+    def other_secrets(self) -> Iterable[str]:
+        """Return those that clouds.yaml holds."""
+        names = ("password", "token", "application_credential_secret") if self.cloud else ()
+        return [value for value in map(self._given().get, names) if value]
 
     def _connect(self) -> Cloud:
         from mistcore_providers._openstack_cloud import Cloud

@@ -1,0 +1,58 @@
+"""What the tests of leaks share: a home with marks in the files of others, and an ear at every logger."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pytest
+from leaks.marks import looker, mark
+from leaks.shown import Logged
+
+
+@pytest.fixture
+def logged() -> Iterator[Logged]:
+    """Hear every logger at its most talkative."""
+    handler = Logged()
+    root = logging.getLogger()
+    before = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield handler
+    root.removeHandler(handler)
+    root.setLevel(before)
+
+
+@pytest.fixture
+def others_files(tmp_path: Path) -> Callable[[str], None]:
+    """Write files of AWS and OpenStack that hold secrets, for accounts that name an entry of theirs."""
+
+    def write(url: str) -> None:
+        home = tmp_path / "home"
+        (home / ".aws").mkdir(exist_ok=True)
+        secret, token = (mark(f"aws.{name}").replace(" ", "") for name in ("secret", "token"))
+        profile = f"[leaky]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = {secret}\n"
+        (home / ".aws" / "credentials").write_text(f"{profile}aws_session_token = {token}\n")
+        folder = home / ".config" / "openstack"
+        folder.mkdir(parents=True, exist_ok=True)
+        password = mark("clouds.yaml").replace("'", "''")
+        auth = f"{{auth_url: '{url}/v3', username: u, password: '{password}', project_name: demo}}"
+        (folder / "clouds.yaml").write_text(f"clouds:\n  leaky:\n    region_name: RegionOne\n    auth: {auth}\n")
+
+    return write
+
+
+@pytest.fixture
+def nothing_leaks() -> Callable[[Iterable[tuple[str, object]]], None]:
+    """Fail, naming each place, where one of the marks is in what is shown."""
+
+    def check(shown: Iterable[tuple[str, object]]) -> None:
+        found: dict[str, list[str]] = {}
+        for where, thing in shown:
+            for form in looker().forms(thing)[:1]:
+                who, _, place = where.rpartition(": ")
+                found.setdefault(place, []).append(f"{form} ({who})")
+        assert not found, "\n".join(f"{place}: {forms[0]}, {len(forms)} times" for place, forms in found.items())
+
+    return check
