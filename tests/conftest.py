@@ -24,6 +24,7 @@ settings.load_profile("mistcore")
 pytest_plugins: list[str] = [
     "fakes.azure_fixtures",
     "fakes.gce_fixtures",
+    "peers.ahead",
     "peers.chromium",
     "peers.dask_cluster",
     "peers.docker_engine",

@@ -20,9 +20,14 @@ _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mis
 FOLDER = Path(os.environ.get("MISTCORE_OPENSTACK_DIR") or _CACHE)
 
 
+def is_wanted() -> bool:
+    """Return whether somebody asked for servers that take a while to install."""
+    return bool(os.environ.get("MISTCORE_REQUIRE_PEERS")) or os.environ.get("MISTCORE_OPENSTACK") == "1"
+
+
 def wanted() -> None:
     """Skip unless somebody asked for servers that take a while to install."""
-    if not os.environ.get("MISTCORE_REQUIRE_PEERS") and os.environ.get("MISTCORE_OPENSTACK") != "1":
+    if not is_wanted():
         pytest.skip("a real OpenStack is started with MISTCORE_OPENSTACK=1; the first time takes minutes and 600 MB")
     for command in ("bash", "curl", "flock", "setsid", "timeout"):
         if shutil.which(command) is None:

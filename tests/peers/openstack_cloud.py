@@ -22,6 +22,7 @@ from peers.installed import ENVIRONMENT, FOLDER, free_ports, one_run_at_a_time, 
 
 _HERE = Path(__file__).parent / "openstack"
 _LIMIT = 1800
+_PORT, _KEYSTONE12_PORT = 15600, 17600
 #: How many servers Nova puts into a page: few, so that the tests have pages to follow.
 PAGE = 3
 
@@ -117,7 +118,7 @@ def running(folder: Path, port: int, **settings: str) -> Iterator[OpenStackCloud
 def openstack_cloud() -> Iterator[OpenStackCloud]:
     """A cloud of today: Keystone v3 alone."""
     wanted()
-    with running(FOLDER / "openstack", 15600, OSP_MAX_LIMIT=str(PAGE)) as cloud:
+    with running(FOLDER / "openstack", _PORT, OSP_MAX_LIMIT=str(PAGE)) as cloud:
         yield cloud
 
 
@@ -127,22 +128,42 @@ def keystone12_cloud() -> Iterator[OpenStackCloud]:
     wanted()
     if _python36() is None:
         pytest.skip("Keystone v2.0 needs Python 3.6, which is no longer to be had from Debian or PyPI")
-    folder = FOLDER / "openstack-keystone12"
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "venv").exists():
-        (folder / "venv").unlink(missing_ok=True)
-        (folder / "venv").symlink_to(_installed() / "venv")
-    with running(folder, 17600, OSP_KEYSTONE="12", OSP_PYTHON36=str(_python36())) as cloud:
+    with running(_keystone12_folder(), _KEYSTONE12_PORT, **_keystone12()) as cloud:
         yield cloud
 
 
+def install(*, with_keystone12: bool) -> None:
+    """Install the cloud of today, and the one with Keystone 12 where that is asked for and can be."""
+    _installed()
+    if with_keystone12 and _python36() is not None:
+        folder = _keystone12_folder()
+        with one_run_at_a_time(folder):
+            ports = str(free_ports(_KEYSTONE12_PORT, 5))
+            _up("--install", {**_settings(folder, **_keystone12()), "OSP_PORT": ports})
+
+
 def _installed() -> Path:
-    """Install the other cloud, whose services this one shares, if it has not been installed; return its folder."""
+    """Install the cloud of today if it has not been installed; return its folder."""
     folder = FOLDER / "openstack"
     if not (folder / "venv" / ".ok").exists():
         with one_run_at_a_time(folder):
-            _up("--install", {**_settings(folder), "OSP_PORT": str(free_ports(15600, 5))})
+            _up("--install", {**_settings(folder), "OSP_PORT": str(free_ports(_PORT, 5))})
     return folder
+
+
+def _keystone12_folder() -> Path:
+    """Return the other cloud's folder: it shares the services of the cloud of today."""
+    folder = FOLDER / "openstack-keystone12"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "venv").exists():
+        shared = _installed() / "venv"
+        (folder / "venv").unlink(missing_ok=True)
+        (folder / "venv").symlink_to(shared)
+    return folder
+
+
+def _keystone12() -> dict[str, str]:
+    return {"OSP_KEYSTONE": "12", "OSP_PYTHON36": str(_python36())}
 
 
 def _settings(folder: Path, **settings: str) -> dict[str, str]:
