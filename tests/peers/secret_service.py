@@ -80,7 +80,8 @@ class SecretService:
 def secret_service(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[SecretService]:
-    """A keyring that is unlocked, and that this process finds."""
+    """A keyring that is unlocked, and that this process finds; skips where the extra `keyring` is not installed."""
+    pytest.importorskip("keyring", reason="the extra keyring is not installed: the environment `bare` is without")
     for program in ("dbus-daemon", "gnome-keyring-daemon"):
         if shutil.which(program) is None:
             require.missing(f"{program} is not installed (apt packages dbus and gnome-keyring)")
