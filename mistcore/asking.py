@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Executor, Future
 from typing import Generic, TypeVar
@@ -168,6 +169,8 @@ class Asking(Generic[T]):
             if asked.given_up:
                 return False
             self._asked.pop(asked.backend, None)
+        if error is not None:
+            _let_go(error)
         took = time.monotonic() - asked.began if seconds is None else seconds
         self._answers.put(Answer(asked.backend, value, error, took, afar))
         return True
@@ -213,6 +216,18 @@ def _late(backend: Backend, seconds: float) -> Answer[T]:
         words, reason="timeout", remedy="Allow more time.", provider=record.provider, backend=record.title
     )
     return Answer(backend, None, error, seconds)
+
+
+def _let_go(error: BaseException) -> None:
+    """Clear what the functions held that an error came through: half an answer of 32 MB, say, for each that failed."""
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        each = waiting.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            traceback.clear_frames(each.__traceback__)
+            waiting += [each.__cause__, each.__context__]
 
 
 def _ours(error: BaseException) -> MistError | None:

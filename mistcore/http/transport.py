@@ -237,6 +237,7 @@ def read_body(raw: urllib3.HTTPResponse, limit: int) -> bytes:
         f"the answer is longer than {limit // 2**20} MiB", reason="too_long", remedy="Is the address right?"
     )
     done = False
+    chunks: list[bytes] = []
     try:
         announced = raw.headers.get("Content-Length") or ""
         known = announced.isdecimal()
@@ -253,6 +254,7 @@ def read_body(raw: urllib3.HTTPResponse, limit: int) -> bytes:
         if done:
             raw.release_conn()
         else:
+            chunks.clear()  # an error's traceback would keep them as long as somebody keeps the error
             raw.close()
     body = b"".join(chunks)
     encoding = (raw.headers.get("Content-Encoding") or "identity").strip().lower()

@@ -76,7 +76,7 @@ def secrets_of(provider: Provider) -> list[str]:
         for field in type(provider).fields()
         if field.secret and isinstance(value := getattr(provider, field.name), str) and len(value) >= _SHORTEST_SECRET
     ]
-    names = [getattr(provider, name, "") for name in ("username", "user", "email")]
+    names = [getattr(provider, name, "") for name in ("username", "user", "email", "auth_user")]
     pairs = [f"{name}:{value}" for value in values for name in names if isinstance(name, str) and name]
     encoded = [base64.b64encode(text.encode()).decode() for text in (*values, *pairs)]
     lines = [line for value in values for line in _KEY_LINE.findall(value)]

@@ -15,6 +15,7 @@ import attrs
 from mistcore import Unreachable
 from mistcore_providers._libvirt_calls import binding, bounded
 from mistcore_providers._libvirt_errors import is_broken, is_denied
+from mistcore_providers._libvirt_hangup import hang_up
 from mistcore_providers._libvirt_target import Target
 
 __all__ = ["Connection"]
@@ -24,7 +25,19 @@ R = TypeVar("R")
 _CLOSE_SECONDS = 2.0
 #: So many calls may be stuck in libvirt at once before no more are made: each one holds a thread and a socket.
 _STUCK_AT_MOST = 8
+#: So often, and so many seconds apart, a call that is over its time is hung up on until it has come back.
+_HANG_UPS, _BETWEEN = 4, 0.05
 _open_ones: WeakSet[Connection] = WeakSet()
+
+
+@attrs.define(eq=False)
+class _Call:
+    """A call into libvirt; `raw` is the connection that it is made on, None while that is being opened."""
+
+    raw: Any
+    thread: int = 0
+    stuck: bool = False
+    ended: threading.Event = attrs.field(factory=threading.Event)
 
 
 @attrs.define(eq=False)
@@ -42,7 +55,7 @@ class Connection:
     _raw: Any = attrs.field(default=None, init=False, repr=False)
     _pid: int = attrs.field(default=0, init=False, repr=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
-    _stuck: set[object] = attrs.field(factory=set, init=False, repr=False)
+    _calls: set[_Call] = attrs.field(factory=set, init=False, repr=False)
 
     def read(self, function: Callable[[Any], R], seconds: float) -> R:
         """Return what the function makes of the connection; called once more when that shows it to be broken."""
@@ -120,31 +133,42 @@ class Connection:
                 raise denied from None
 
     def _bounded(self, function: Callable[[], R], seconds: float, raw: Any) -> R:
-        if len(self._stuck) >= _STUCK_AT_MOST:
+        stuck = sum(call.stuck for call in list(self._calls))
+        if stuck >= _STUCK_AT_MOST:
             raise Unreachable(
-                f"{len(self._stuck)} earlier calls to libvirt have not come back",
+                f"{stuck} earlier calls to libvirt have not come back",
                 reason="timeout",
                 remedy="See whether the host and its libvirt daemon are well.",
             )
-        token = object()
-        finished = False
+        call = _Call(raw)
+        self._calls.add(call)
 
         def tracked() -> R:
-            nonlocal finished
+            call.thread = threading.get_native_id()
             try:
                 return function()
             finally:
-                finished = True
-                self._stuck.discard(token)
+                call.ended.set()
+                self._calls.discard(call)
 
         def abandoned() -> None:
-            self._stuck.add(token)
-            if finished:
-                self._stuck.discard(token)
+            call.stuck = True
             if raw is not None:
                 self._drop(raw)
+            self._hang_up(call)
 
         return bounded(tracked, seconds, abandoned=abandoned)
+
+    def _hang_up(self, call: _Call) -> None:
+        """End a call that is over its time by closing what it waits for, unless that serves another call as well."""
+        others = [each for each in list(self._calls) if call.raw is not None and each.raw is call.raw]
+        if not all(each.stuck for each in others):
+            return
+        for _ in range(_HANG_UPS):
+            for each in {call, *others}:
+                hang_up(each.thread)
+            if call.ended.wait(_BETWEEN):
+                return
 
     def _drop(self, raw: Any) -> None:
         """Forget this connection.

@@ -57,6 +57,7 @@ _NO_DAEMON = (
 )
 _NOTHING = "Nothing listens there: see that host and port are right and that the service runs."
 
+_HANDSHAKE = ("tls handshake", "verify peer's certificate")
 #: What the text of a failed connection says, in the order in which it is looked for: the first that fits counts.
 _TEXTS: tuple[tuple[tuple[str, ...], type[CheckFailed], str, str], ...] = (
     (
@@ -153,7 +154,9 @@ def error_of(error: Exception, transport: str) -> MistError | None:
         return MachineNotFound(f"there is no such machine: {text}")
     if is_denied(error):
         return _denied(code, text)
-    if code in (_AUTH_FAILED, _AUTH_CANCELLED, _AUTH_UNAVAILABLE) and transport not in _SSH_LIBRARIES:
+    # For libvirt, a handshake of TLS that fails is a failed authentication as well.
+    about_tls = any(words in text.lower() for words in _HANDSHAKE)
+    if code in (_AUTH_FAILED, _AUTH_CANCELLED, _AUTH_UNAVAILABLE) and transport not in _SSH_LIBRARIES and not about_tls:
         return AuthenticationFailed(
             f"libvirt does not accept the user name and password: {text}",
             remedy="Give auth_user and auth_password of a SASL user of the daemon (saslpasswd2), not of a system user.",

@@ -19,6 +19,7 @@ from mistcore import (
     Network,
     PermissionDenied,
     Provider,
+    ProviderError,
     RateLimited,
     Rejected,
     Size,
@@ -100,6 +101,9 @@ class Linode(Provider):
         """
         answer = self._session.request("GET", "profile")
         profile = answer.json()
+        whose = profile.get("uid") or profile.get("username")
+        if not whose:
+            raise ProviderError("the answer is no profile of a user", reason="garbled", remedy="Is the endpoint right?")
         scopes = re.split(r"[\s,]+", answer.headers.get("X-OAuth-Scopes") or "")
         restricted = bool(profile.get("restricted"))
         allowed = permissions(scopes, self.operations(), reading_only=restricted)
@@ -116,7 +120,7 @@ class Linode(Provider):
             "scopes": " ".join(sorted(filter(None, scopes))),
         }
         return Account(
-            id=str(profile.get("uid") or profile.get("username") or ""),
+            id=str(whose),
             name=profile.get("username") or profile.get("email") or "",
             details={name: value for name, value in details.items() if value not in (None, "")},
             permissions=allowed,

@@ -19,6 +19,7 @@ from mistcore import (
     Network,
     PermissionDenied,
     Provider,
+    ProviderError,
     Rejected,
     Size,
     credential,
@@ -114,6 +115,9 @@ class SoftLayer(Provider):
             user = self._session.get(path, params={"objectMask": whole})
         except (PermissionDenied, Rejected):  # not every user may see the company
             user = self._session.get(path, params={"objectMask": f"mask[{mask}]"})
+        whose = user.get("accountId") or user.get("id")
+        if not whose:
+            raise ProviderError("the answer describes no user", reason="garbled", remedy="Is the endpoint right?")
         allowed = permissions(user, self.operations())
         warnings = list(self._session.warnings)
         if user.get("isMasterUserFlag"):
@@ -123,7 +127,7 @@ class SoftLayer(Provider):
         company = (user.get("account") or {}).get("companyName")
         details = {"username": user.get("username"), "email": user.get("email"), "company": company}
         return Account(
-            id=str(user.get("accountId") or user.get("id") or ""),
+            id=str(whose),
             name=company or user.get("username") or "",
             details={name: value for name, value in details.items() if value},
             permissions=allowed,

@@ -1,0 +1,97 @@
+"""A program that asks a fleet, most of it in front of hostile peers, and says how it went: in a process of its own.
+
+On standard input: {"backends": [[provider, title, fields] …], "closed": [titles], "timeout": seconds}. On standard
+output one JSON object, what `main` makes. `Careless` is a provider that does what none should.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.request import Request, urlopen
+
+from mistcore import Account, BackendManager, Machine, MistError, Provider, Registry, credential, secret
+from mistcore.stores.memory import MemoryStore
+
+
+class Careless(Provider):
+    """Tells its token to whoever it is sent to, reads whatever comes as long as that takes, and lets all errors out."""
+
+    title = "Careless"
+    token: str = secret("Token", help="Any.")
+    endpoint: str = credential("Address", help="Any.", address=True)
+
+    def check(self) -> Account:
+        return Account(id=str(self._kept()))
+
+    def list_machines(self) -> Iterator[Machine]:
+        yield Machine(id=str(self._kept()), name="", state="running")
+
+    def _kept(self) -> int:
+        # It follows wherever it is sent, and takes all headers along.
+        with urlopen(Request(self.endpoint, headers={"Authorization": self.token})) as answer:
+            self.__dict__.setdefault("_everything", []).append(answer.read())
+        return len(json.loads(self._everything[-1]))  # type: ignore[attr-defined]  # set above
+
+
+def main() -> None:
+    told = json.load(sys.stdin)
+    registry = Registry()
+    registry.register("careless", Careless)
+    client = BackendManager(MemoryStore(), registry=registry)
+    for provider, title, fields in told["backends"]:
+        client.add_backend(provider, title, check=False, **fields)
+    backends = {backend.title: backend for backend in client.backends()}
+    # An SDK that is imported for the first time takes longer than a deadline of the kind that is set below.
+    closed = [backends.pop(title) for title in told["closed"]]
+    refused = {result.backend.title: _error(result.error) for result in client.check(backends=closed, timeout=60)}
+    limits = {"backends": list(backends.values()), "timeout": told["timeout"], "deadline": told["timeout"]}
+    threads = set(threading.enumerate())
+
+    began = time.monotonic()
+    walk = client.machines(**limits, workers=len(backends), partial=True)
+    rows: dict[str, list[Any]] = {}
+    for machine in walk:
+        rows.setdefault(machine.backend.title, []).append([machine.name, machine.state.value])
+    listed = time.monotonic() - began
+    failures = {backend.title: _error(error) for backend, error in walk.failures.items()}
+
+    began = time.monotonic()
+    results = list(client.check(**limits, workers=len(backends)))
+    checked = time.monotonic() - began
+    outcome = {
+        "refused": refused,
+        "rows": rows,
+        "failures": failures,
+        "accounts": {each.backend.title: each.account.id for each in results if each.account},
+        "check failures": {each.backend.title: _error(each.error) for each in results if each.error},
+        "seconds": [listed, checked],
+        "threads": _left_over(threads),
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+    client.close()
+    json.dump(outcome, sys.stdout)
+
+
+def _error(error: MistError | None) -> list[str]:
+    assert error is not None
+    return [type(error).__name__, error.reason, error.backend, str(error)]
+
+
+def _left_over(before: set[threading.Thread], patience: float = 3.0) -> list[str]:
+    """The names of threads that still run, some moments after all has ended."""
+    end = time.monotonic() + patience
+    while left := [thread.name for thread in threading.enumerate() if thread not in before]:
+        if time.monotonic() > end:
+            break
+        time.sleep(0.05)
+    return left
+
+
+if __name__ == "__main__":
+    main()
