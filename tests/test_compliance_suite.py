@@ -50,6 +50,10 @@ EXPECTED = {
     "GrowsEntities": {"test_a_trap_in_xml[a quadratic blow-up]"},
     "StopsAfterOnePage": {"test_the_same_page_for_ever[ever new ones]"},
     "TurnsEveryPage": {f"test_the_same_page_for_ever[{marks}]" for marks in ("the same again", "ever new ones")},
+    "KeepsItToItself": {"test_a_refusal_as_the_service_words_it[500]"},
+    "BlamesTheToken": {f"test_a_refusal_as_the_service_words_it[{status}]" for status in (404, 409, 429, 500, 503)},
+    "AsksAgain": {"test_a_change_that_goes_wrong[start_machine]"},
+    "BelievesInSuccess": {"test_a_change_that_goes_wrong[start_machine]"},
     "TrustsNobody": {"test_a_certificate_that_is_right"},
 }
 
@@ -68,7 +72,7 @@ def failed() -> dict[str, set[str]]:
             "-q",
             "-p",
             "no:cacheprovider",
-            "-rf",
+            "-rfE",
             "--tb=no",
             f"{suite}::TestGood",
             *chosen,
@@ -83,7 +87,7 @@ def failed() -> dict[str, set[str]]:
     assert result.returncode == 1, result.stdout + result.stderr
     found: dict[str, set[str]] = {}
     for line in result.stdout.splitlines():
-        match = re.match(r"FAILED \S+::Test(\w+)::(test_\w+(?:\[[^\]]*\])?)", line)
+        match = re.match(r"(?:FAILED|ERROR) \S+::Test(\w+)::(test_\w+(?:\[[^\]]*\])?)", line)
         if match:
             found.setdefault(match[1], set()).add(match[2])
     return found

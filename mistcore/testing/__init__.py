@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["DeclarationSuite", "ProviderSuite", "TortureSuite"]
 
 _HOMES = {"DeclarationSuite": "declaration", "ProviderSuite": "suite", "TortureSuite": "torture"}
-_ASSERTING = ("declaration", "suite", "faults", "astray", "burden", "entities", "rounds", "torture")
+_ASSERTING = ("declaration", "suite", "faults", "astray", "burden", "entities", "refusals", "rounds", "torture")
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 import pytest
@@ -14,12 +14,12 @@ from mistcore.testing.astray import AstraySuite
 from mistcore.testing.burden import BurdenSuite
 from mistcore.testing.entities import EntitySuite
 from mistcore.testing.faults import REFUSALS
+from mistcore.testing.refusals import LATER, RefusalSuite
 from mistcore.testing.rounds import RoundSuite
 from mistcore.testing.server import FakeService, Request, Response, json_response
 
 __all__ = ["TortureSuite"]
 
-_LATER = 3600.0
 _JSON = {"Content-Type": "application/json"}
 
 _ANSWERS: dict[str, tuple[Response, tuple[type[MistError], ...]]] = {
@@ -41,7 +41,7 @@ _ODD: dict[str, Any] = {"null": None, "a number": 7, "text": "text", "a list of 
 _ODD_KINDS = ("null", "other")
 
 
-class TortureSuite(AstraySuite, BurdenSuite, EntitySuite, RoundSuite):
+class TortureSuite(AstraySuite, BurdenSuite, EntitySuite, RefusalSuite, RoundSuite):
     """`ProviderSuite`, and a service that refuses, lies, stops in the middle and leads elsewhere.
 
     `service` must be a `mistcore.testing.server.FakeService`. `good` must take its address from `service.url`, since
@@ -52,12 +52,15 @@ class TortureSuite(AstraySuite, BurdenSuite, EntitySuite, RoundSuite):
     Attributes:
         most: seconds that any of this may take: no failure is repeated for ever.
         most_memory: bytes that an answer of 200 MB may cost.
+        repeats_changes: the methods by which a change may be asked for again, since the second time does nothing: the
+            service knows it by a token, say.
         odd_values: how many values of the service's answers are made odd, one after the other.
 
     """
 
     most: float = 20.0
     most_memory: int = 100 * 10**6
+    repeats_changes: Container[str] = ()
     odd_values: int = 200
 
     # -- wrong answers ------------------------------------------------------------------------------------------------
@@ -74,7 +77,7 @@ class TortureSuite(AstraySuite, BurdenSuite, EntitySuite, RoundSuite):
         error = self.fails(lambda: list(account.list_machines()), account, *_ANSWERS[answer][1])
         if isinstance(error, RateLimited):
             assert error.retry_after is not None
-            assert _LATER - 60 <= error.retry_after <= _LATER
+            assert LATER - 60 <= error.retry_after <= LATER
 
     @pytest.mark.parametrize("answer", _ODD)
     def test_an_answer_of_the_wrong_type(self, service: FakeService, account: Provider, answer: str) -> None:

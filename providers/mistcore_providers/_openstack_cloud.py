@@ -62,6 +62,8 @@ class TimedAdapter(requests.adapters.BaseAdapter):
             raise broken.error from broken.__cause__
         log.debug("%s %s %s", request.method, split.path, response.status_code)
         response._content = body  # it has been read already, and requests looks for it there
+        if response.status_code < 300 and "html" in response.headers.get("Content-Type", "").lower():
+            raise unreadable(response)  # novaclient would take a login page for the success of what it asked for
         return response
 
     def close(self) -> None:

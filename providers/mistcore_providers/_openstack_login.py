@@ -24,6 +24,8 @@ from mistcore_providers._openstack_errors import message_in, of_status, origin, 
 
 _NOT_THERE = frozenset({300, 404, 405, 410, 501})
 _KNOWN = ("v3", "v2.0")
+#: What Keystone answers to every login that it refuses, and no answer at all.
+_SAYS_NOTHING = re.compile(r"$|The request you have made requires authentication|Unable to authenticate|Invalid user")
 
 
 @attrs.frozen
@@ -234,9 +236,9 @@ class KeystoneLogin(BaseIdentityPlugin):
             return AuthenticationFailed(
                 "the password has expired", reason="expired", remedy="Set a new one at the cloud."
             )
-        return self._refused_password(session)
+        return self._refused_password(session, "" if _SAYS_NOTHING.match(text) else f": {text}")
 
-    def _refused_password(self, session: Session) -> AuthenticationFailed:
+    def _refused_password(self, session: Session, said: str) -> AuthenticationFailed:
         keys = self.keys
         project = keys.project_name or keys.project_id
         open_to_user = self._projects(session) if project else None
@@ -246,7 +248,7 @@ class KeystoneLogin(BaseIdentityPlugin):
                 remedy = "Check both; if the user is not in the domain 'Default', give user_domain_name."
             else:
                 remedy = "Check both, and the domain." if domain else "Check both."
-            return AuthenticationFailed("Keystone does not accept the user name and password", remedy=remedy)
+            return AuthenticationFailed(f"Keystone does not accept the user name and password{said}", remedy=remedy)
         names = ", ".join(sorted(open_to_user)) or "none"
         domain = keys.project_domain_name or keys.project_domain_id or keys.user_domain_name or keys.user_domain_id
         return AuthenticationFailed(
@@ -285,9 +287,9 @@ class ApiKeyLogin(KeystoneLogin):
     def _log_in(self, session: Session, version: str, *, unscoped: bool = False) -> AccessInfo:
         return _answered(_ApiKey(f"{self.base}/{version}", self.keys.username, self._api_key), session)
 
-    def _refused_password(self, session: Session) -> AuthenticationFailed:
+    def _refused_password(self, session: Session, said: str) -> AuthenticationFailed:
         return AuthenticationFailed(
-            "Rackspace does not accept the user name and API key",
+            f"Rackspace does not accept the user name and API key{said}",
             remedy="Check both; the key is in the control panel under My profile & settings.",
         )
 

@@ -61,7 +61,9 @@ class HeaderLogin(BaseAuthPlugin):
         response = session.get(url, headers=self._headers, authenticated=False, raise_exc=False, log=False)
         status = response.status_code
         if status == 401:
-            raise AuthenticationFailed("the user name and API key are not accepted", remedy="Check both.")
+            said = message_in(response)
+            words = f"the user name and API key are not accepted{f': {said}' if said else ''}"
+            raise AuthenticationFailed(words, remedy="Check both.")
         if 300 < status < 400:
             raise redirected(response)
         if status == 404:

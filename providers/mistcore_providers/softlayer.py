@@ -387,7 +387,7 @@ def _meaning(failure: Failure) -> MistError | None:
         return Rejected(failure.describe(), reason="not_found", remedy=remedy)
     if code.endswith(("RateLimitExceeded", "TooManyRequests")):
         return error_for(_with_status(failure, 429))
-    if not code.startswith("SoftLayer_Exception") or failure.status == 429:
+    if not code.startswith("SoftLayer_Exception") or failure.status in {429, 502, 503, 504}:
         return error
     if "permission" in words:
         return PermissionDenied(failure.describe(), remedy="Give the user the permission, under Access (IAM).")

@@ -25,6 +25,10 @@ class Service(FakeService):
     def machines(self, request: Request) -> Response:
         return json_response([{"id": 7, "name": "web-1", "ip": "192.0.2.7"}, {"id": 8, "name": "db", "ip": None}])
 
+    @route("POST", "/machines/{machine_id}/start")
+    def started(self, request: Request, machine_id: str) -> Response:
+        return Response(204)
+
 
 class Good(Provider):
     """Machines of a small service."""
@@ -43,6 +47,14 @@ class Good(Provider):
 
     def start_machine(self, machine_id: str) -> None:
         self.get_machine(machine_id)
+        self.ask_for_start(machine_id)
+
+    def ask_for_start(self, machine_id: str, **options: Any) -> None:
+        session = self.session()
+        try:
+            session.request("POST", f"machines/{machine_id}/start", **options).json()
+        finally:
+            session.close()
 
     def translate_error(self, error: Exception) -> ProviderError | None:
         odd = isinstance(error, (AttributeError, KeyError, TypeError, ValueError))
@@ -77,7 +89,7 @@ class NoAddress(Provider):
     title = "Nowhere"
     token: str = secret("Token", help="The account's page shows it.")
     check, list_machines, start_machine = Good.check, Good.list_machines, Good.start_machine
-    rows, session = Good.rows, Good.session
+    rows, session, ask_for_start = Good.rows, Good.session, Good.ask_for_start
     endpoint = ""
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import trustme
 from fakes.suspects import TOKEN, Good
 
-from mistcore import ProviderError
+from mistcore import AuthenticationFailed, ProviderError
 from mistcore.http import RestSession
 
 
@@ -95,3 +95,31 @@ class TurnsEveryPage(Good):
             after = answer.headers.get("X-Next", "")
             if not after:
                 return rows
+
+
+class KeepsItToItself(Good):
+    """What the service says goes unheard."""
+
+    def session(self, **options: Any) -> RestSession:
+        return super().session(error=lambda failure: ProviderError("it did not work"), **options)
+
+
+class BlamesTheToken(Good):
+    """Whatever is refused, it is the token's fault."""
+
+    def session(self, **options: Any) -> RestSession:
+        return super().session(error=lambda failure: AuthenticationFailed(failure.describe()), **options)
+
+
+class AsksAgain(Good):
+    """What may have been done is done again."""
+
+    def ask_for_start(self, machine_id: str, **options: Any) -> None:
+        super().ask_for_start(machine_id, safe=True)
+
+
+class BelievesInSuccess(Good):
+    """Any answer but a refusal means that it is done."""
+
+    def ask_for_start(self, machine_id: str, **options: Any) -> None:
+        self.session().request("POST", f"machines/{machine_id}/start", expect="")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from fakes import dialects
 from fakes.azure import SUBSCRIPTION
 from fakes.azure_entra import CLIENT, SECRET, TENANT
 from fakes.digitalocean import TOKEN, FakeDigitalOcean
@@ -20,10 +21,11 @@ from fakes.vcloud import FakeVcloud
 
 from mistcore import Provider
 from mistcore.testing import ProviderSuite, TortureSuite
-from mistcore.testing.server import Response
+from mistcore.testing.server import Request, Response
 from mistcore_providers.azure import Azure
 from mistcore_providers.digitalocean import DigitalOcean
 from mistcore_providers.gce import Gce
+from mistcore_providers.indonesian_vcloud import IndonesianVcloud
 from mistcore_providers.linode import Linode
 from mistcore_providers.nephoscale import NephoScale
 from mistcore_providers.rackspace import Rackspace
@@ -37,6 +39,7 @@ _VMS = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Compute/virtualMachin
 
 class TestDigitalOcean(TortureSuite):
     provider = DigitalOcean
+    refusal = staticmethod(dialects.by_digitalocean)
     missing_id = "4711"
     new_machine = {"image": "debian-12-x64", "size": "s-1vcpu-1gb", "location": "fra1"}
 
@@ -63,6 +66,7 @@ class TestDigitalOcean(TortureSuite):
 
 class TestLinode(TortureSuite):
     provider = Linode
+    refusal = staticmethod(dialects.by_linode)
     missing_id = "4711"
     new_machine = {"image": "linode/debian12", "size": "g6-nanode-1", "location": "eu-central"}
 
@@ -89,6 +93,7 @@ class TestLinode(TortureSuite):
 
 class TestNephoScale(TortureSuite):
     provider = NephoScale
+    refusal = staticmethod(dialects.by_nephoscale)
     missing_id = "4711"
     new_machine = {"image": "49", "size": "3", "location": "87729", "key": "desk", "console_key": "console"}
 
@@ -109,6 +114,8 @@ class TestNephoScale(TortureSuite):
 
 class TestAzure(TortureSuite):
     provider = Azure
+    refusal = staticmethod(dialects.by_azure)
+    repeats_changes = {"PUT", "DELETE"}  # they say what is to be, not what is to be done
     most_memory = 200 * 10**6  # five lists are read at a time
     missing_id = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/seeded/providers/Microsoft.Compute/virtualMachines/gone"
     new_machine = {"image": "Debian12", "size": "Standard_B1s", "location": "eastus", "key": KEY}
@@ -133,6 +140,9 @@ class TestAzure(TortureSuite):
     def bad(self, service: Any) -> Provider:
         return self.good(service, "another-client-secret")
 
+    def changes(self, request: Request) -> bool:
+        return super().changes(request) and not request.path.endswith("/token")
+
     def endless(self, service: Any, marks: Iterator[str]) -> None:
         def more(body: Any, answer: Response) -> None:
             body["nextLink"] = f"{service.url}{_VMS}?api-version=2024-07-01&$skiptoken={next(marks)}"
@@ -142,6 +152,8 @@ class TestAzure(TortureSuite):
 
 class TestGce(TortureSuite):
     provider = Gce
+    refusal = staticmethod(dialects.by_google)
+    repeats_changes = {"POST", "DELETE"}  # each has a requestId
     new_machine = {"image": "debian-12", "size": "e2-small", "location": ZONE, "key": KEY}
 
     @pytest.fixture
@@ -158,6 +170,9 @@ class TestGce(TortureSuite):
     def bad(self, service: Any) -> Provider:
         return self.good(service, register=False)
 
+    def changes(self, request: Request) -> bool:
+        return super().changes(request) and not request.path.endswith("/token")
+
     def endless(self, service: Any, marks: Iterator[str]) -> None:
         def more(body: Any, answer: Response) -> None:
             body["nextPageToken"] = next(marks)
@@ -167,6 +182,7 @@ class TestGce(TortureSuite):
 
 class TestVcloud(TortureSuite):
     provider = Vcloud
+    refusal = staticmethod(dialects.by_vcloud)
     new_machine = {"image": "debian"}
 
     @pytest.fixture
@@ -183,6 +199,9 @@ class TestVcloud(TortureSuite):
     def bad(self, service: FakeVcloud) -> Provider:
         return self.good(service, "another-password")
 
+    def changes(self, request: Request) -> bool:
+        return super().changes(request) and "/sessions" not in request.path
+
     def endless(self, service: FakeVcloud, marks: Iterator[str]) -> None:
         def more(body: Any, answer: Response) -> None:
             body["total"] = 1000
@@ -190,8 +209,17 @@ class TestVcloud(TortureSuite):
         self.repeat_page(service, lambda request: request.query.get("type") == "vm", {"page"}, more)
 
 
+class TestIndonesianVcloud(TestVcloud):
+    provider = IndonesianVcloud
+    refusal = staticmethod(dialects.by_older_vcloud)
+
+    def good(self, service: FakeVcloud, password: str = "s3cret") -> Provider:
+        return IndonesianVcloud(host=service.url, organization="Acme", username="jane", password=password)
+
+
 class TestRackspaceFirstGen(TortureSuite):
     provider = Rackspace
+    refusal = staticmethod(dialects.by_the_first_generation)
     missing_id = "4711"
     new_machine = {"image": "CentOS 5.2", "size": "1"}
     not_here = {
@@ -230,6 +258,7 @@ class TestRackspaceFirstGen(TortureSuite):
 
 class TestSoftLayer(TortureSuite):
     provider = SoftLayer
+    refusal = staticmethod(dialects.by_softlayer)
     missing_id = "4711"
     new_machine = {"image": "DEBIAN_12_64", "size": "B1_2X4X100", "location": "sjc01", "domain": "example.com"}
 
@@ -245,6 +274,9 @@ class TestSoftLayer(TortureSuite):
 
     def bad(self, service: FakeSoftLayer) -> Provider:
         return SoftLayer(username=SOFTLAYER_USERNAME, api_key="b6" * 32, endpoint=service.url)
+
+    def changes(self, request: Request) -> bool:
+        return not request.path.rpartition("/")[2].startswith("get")
 
     def endless(self, service: FakeSoftLayer, marks: Iterator[str]) -> None:
         def more(body: Any, answer: Response) -> None:
