@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from mistcore.errors import MistError, Unreachable
 from mistcore.provider import Provider
-from mistcore.testing.certificates import BAD, Impostor, context_with, trusted_pem
+from mistcore.testing.certificates import BAD, Impostor, context_with
 from mistcore.testing.faults import REFUSALS, FaultSuite
 from mistcore.testing.server import FakeService, Response, json_response
 
 __all__ = ["AstraySuite"]
 
-#: Whatever does TLS for a provider without a field `ca_cert` reads one of these.
-_TRUSTED = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "AWS_CA_BUNDLE")
-
 
 class AstraySuite(FaultSuite):
     """Nobody there, somebody else there, or there is said to be elsewhere."""
-
-    @pytest.fixture
-    def ca_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-        """Return the file of the authority that accounts are to trust, which the environment names as well."""
-        path = tmp_path / "authority.pem"
-        path.write_bytes(trusted_pem())
-        for name in _TRUSTED:
-            monkeypatch.setenv(name, str(path))
-        return str(path)
 
     def test_nobody_listens(self, service: FakeService, account: Provider) -> None:
         service.stop()

@@ -10,8 +10,10 @@ import pytest
 
 from mistcore.errors import ProviderError, Unreachable
 from mistcore.provider import Provider
+from mistcore.testing.certificates import context_with
 from mistcore.testing.faults import FaultSuite
 from mistcore.testing.server import FakeService, Response
+from mistcore.testing.wire import WireServer, after, pouring
 
 __all__ = ["BurdenSuite"]
 
@@ -46,6 +48,19 @@ _HUGE = {
 }
 
 
+_BEGUN = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+_HEADERS = b"X-More: to-come\r\n" * 4000
+#: HTTP that never gets to its end, each as fast as it can.
+_ENDLESS = {
+    "not yet": pouring(filler=b"HTTP/1.1 100 Continue\r\n\r\n" * 2500),
+    "a status line": pouring(b"HTTP/1.1 200 ", filler=b"O" * 65536),
+    "headers": pouring(_BEGUN, filler=_HEADERS),
+    "a chunk's size": pouring(_BEGUN + b"Transfer-Encoding: chunked\r\n\r\n", filler=b"0" * 65536),
+    "trailers": pouring(_BEGUN + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n", filler=_HEADERS),
+    "no HTTP": pouring(),
+}
+
+
 class BurdenSuite(FaultSuite):
     """A service that takes all the time, or all the memory, that it is given."""
 
@@ -56,6 +71,18 @@ class BurdenSuite(FaultSuite):
         self.answer_all(service, _SLOW[answer])
         self.ends_with_the_deadline(account.list_machines, account, self.seconds / 4)
         service.clear_faults()  # an account may have to log out
+
+    @pytest.mark.parametrize("what", _ENDLESS)
+    def test_http_without_an_end(self, service: FakeService, account: Provider, ca_file: str, what: str) -> None:
+        account.check()  # so that what has to be imported for it takes none of the time
+        with (
+            WireServer(after(b"\r\n\r\n", _ENDLESS[what]), tls=context_with()) as wire,
+            self.account_at(service, f"https://localhost:{wire.port}", ca_cert=ca_file) as account_there,
+            self.little_memory(),
+        ):
+            ended = self.in_time(account_there.check, self.seconds / 2)
+            self.refused(ended, account_there, ProviderError, Unreachable)
+            assert wire.received, "nothing was asked: is there a field ca_cert, and does `good` use service.url?"
 
     @pytest.mark.parametrize("way", _HUGE)
     def test_a_huge_answer_is_not_taken_in(self, service: FakeService, account: Provider, way: str) -> None:

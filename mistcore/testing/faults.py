@@ -6,11 +6,15 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from mistcore.deadline import deadline
 from mistcore.errors import AuthenticationFailed, MistError, PermissionDenied, ProviderError, Rejected, Unreachable
 from mistcore.provider import Provider
+from mistcore.testing.certificates import trusted_pem
 from mistcore.testing.judge import leaks, machine_problems, secrets_of
 from mistcore.testing.server import FakeService, Response
 from mistcore.testing.suite import ProviderSuite
@@ -20,11 +24,24 @@ __all__ = ["REFUSALS", "FaultSuite"]
 REFUSALS = (AuthenticationFailed, PermissionDenied)
 
 
+#: Whatever does TLS for a provider without a field `ca_cert` reads one of these.
+_TRUSTED = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "AWS_CA_BUNDLE")
+
+
 class FaultSuite(ProviderSuite):
     """`ProviderSuite`, and the means to test what a service does on bad days; see `TortureSuite`."""
 
     most: float = 20.0
     most_memory: int = 100 * 10**6
+
+    @pytest.fixture
+    def ca_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+        """Return the file of the authority that accounts are to trust, which the environment names as well."""
+        path = tmp_path / "authority.pem"
+        path.write_bytes(trusted_pem())
+        for name in _TRUSTED:
+            monkeypatch.setenv(name, str(path))
+        return str(path)
 
     def account_at(self, service: FakeService, url: str, *, ca_cert: str = "") -> Provider:
         """Return the good account as it would be if the service were at this address, trusting this certificate."""

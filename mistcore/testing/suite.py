@@ -124,6 +124,11 @@ class ProviderSuite(DeclarationSuite):
 
     def ends_with_the_deadline(self, operation: Callable[[], Any], account: Provider, seconds: float) -> None:
         """Assert that an operation which would take for ever ends when its time is up, saying so."""
+        error = self.refused(self.in_time(operation, seconds), account, Unreachable)
+        assert error.reason == "timeout"
+
+    def in_time(self, operation: Callable[[], Any], seconds: float) -> Callable[[], Any]:
+        """Do it with so many seconds as its deadline, assert that it has ended then, and return what gives its end."""
         ends: list[Any] = []
 
         def ask() -> None:
@@ -138,8 +143,7 @@ class ProviderSuite(DeclarationSuite):
         asking.start()
         asking.join(seconds + self.grace)
         assert ends, "it goes on after its deadline: pass `self.timeout` to every call"
-        error = self.refused(lambda: _raised(ends[0]), account, Unreachable)
-        assert error.reason == "timeout"
+        return lambda: _raised(ends[0])
 
     # -- credentials --------------------------------------------------------------------------------------------------
 

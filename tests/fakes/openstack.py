@@ -199,6 +199,11 @@ class FakeOpenStack(FakeService):
         return json_response({"itemNotFound": {"message": "could not be found", "code": 404}}, status=404)
 
     def _changed(self, request: Request, tail: str) -> Response:
+        if tail == "servers":
+            wanted = request.json()["server"]
+            made = {"id": f"s{len(self.servers) + 1}", "name": wanted["name"], "status": "BUILD", "addresses": {}}
+            self.servers.append({**made, "flavor": {"id": wanted["flavorRef"]}, "image": {"id": wanted["imageRef"]}})
+            return json_response({"server": {"id": made["id"], "adminPass": "invented-by-nova"}}, status=202)
         server_id = tail.removeprefix("servers/").removesuffix("/action")
         found = [server for server in self.servers if server["id"] == server_id]
         if not found:

@@ -32,6 +32,7 @@ def servers() -> list[dict[str, Any]]:
 
 class _Family(TortureSuite):
     refusal = staticmethod(dialects.by_openstack)
+    new_machine = {"image": "i1", "size": "m1.tiny"}
     missing_id = "00000000-0000-0000-0000-000000000000"
 
     @pytest.fixture
