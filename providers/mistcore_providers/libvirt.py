@@ -21,6 +21,7 @@ from mistcore import (
     secret,
 )
 from mistcore.deadline import remaining
+from mistcore.rows import garbled
 from mistcore_providers._libvirt_actions import destroy, rename, resume
 from mistcore_providers._libvirt_connection import Connection
 from mistcore_providers._libvirt_create import NewMachine, create
@@ -344,8 +345,8 @@ class Libvirt(Provider):
             connection.close()
 
     def translate_error(self, error: Exception) -> MistError | None:
-        """Return our error for one of libvirt's."""
-        return error_of(error, transport_of(self.uri) if self.uri else "ssh")
+        """Return our error for one of libvirt's, or for an answer that is not what it should be."""
+        return error_of(error, transport_of(self.uri) if self.uri else "ssh") or garbled(error)
 
     def _connection(self) -> Connection:
         kept = self.__dict__.get("_kept_connection")
