@@ -11,6 +11,7 @@ from mistcore.cli.app import manager_of
 from mistcore.cli.completion import complete_regions
 from mistcore.cli.fields import ask_for_missing, from_environment, given, option_for, read_value
 from mistcore.cli.output import print_record, visible
+from mistcore.redaction import Quiet
 
 if TYPE_CHECKING:
     from mistcore.provider import Provider
@@ -49,6 +50,7 @@ def add() -> None:
 
 def _command(cls: type[Provider]) -> click.Command:
     def run(context: click.Context, **options: Any) -> None:
+        options = Quiet(options)
         _add(context, cls, **options)
 
     parameters: list[click.Parameter] = [option_for(field) for field in cls.fields()]
@@ -69,9 +71,10 @@ def _command(cls: type[Provider]) -> click.Command:
 def _add(
     context: click.Context, cls: type[Provider], *, title: str | None, check: bool, as_json: bool, **options: Any
 ) -> None:
+    options = Quiet(options)
     manager = manager_of(context)
     fields = {field.name: field for field in cls.fields()}
-    values = {name: read_value(fields[name], value) for name, value in given(options).items()}
+    values = Quiet((name, read_value(fields[name], value)) for name, value in given(options).items())
     from_environment(fields.values(), values)
     if sys.stdin.isatty() and "-" not in options.values():
         ask_for_missing(cls, values)

@@ -23,10 +23,15 @@ from mistcore.cli.output import (
 from mistcore.cli.progress import walking
 from mistcore.cli.secrets import unlock_for
 from mistcore.errors import InvalidFields
+from mistcore.redaction import Quiet
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mistcore.backend import Backend
+    from mistcore.credentials import CredentialField
     from mistcore.fleet import CheckResult
+    from mistcore.provider import Provider
 
 backend_argument = click.argument("backend", shell_complete=complete_backends)
 
@@ -150,16 +155,19 @@ def update(context: click.Context, backend: str, fields: tuple[str, ...], check:
     found = manager.backend(backend)
     cls = manager.registry[found.provider]
     known = {field.name: field for field in cls.fields()}
-    values: dict[str, Any] = {}
-    for assignment in fields:
-        name, has_value, value = assignment.partition("=")
-        name = name.lstrip("-").replace("-", "_")
-        if name in known and not has_value:
-            values[name] = ask(known[name], cls) if sys.stdin.isatty() else _refuse(name)
-        else:
-            values[name] = (read_value(known[name], value) if name in known else value) or None
+    values = Quiet(_assigned(assignment, known, cls) for assignment in fields)
+    del fields
     manager.update_backend(found, values, check=check)
     click.echo(f"Updated {visible(found.title)}: {visible(found.id)}")
+
+
+def _assigned(assignment: str, known: Mapping[str, CredentialField], cls: type[Provider]) -> tuple[str, Any]:
+    name, has_value, value = assignment.partition("=")
+    del assignment
+    name = name.lstrip("-").replace("-", "_")
+    if name in known and not has_value:
+        return name, ask(known[name], cls) if sys.stdin.isatty() else _refuse(name)
+    return name, (read_value(known[name], value) if name in known else value) or None
 
 
 def _refuse(name: str) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.metadata
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -9,6 +11,9 @@ from pathlib import Path
 import pytest
 from leaks.marks import looker, mark
 from leaks.shown import Logged
+
+import mistcore.hooks
+import mistcore.registry
 
 
 @pytest.fixture
@@ -22,6 +27,15 @@ def logged() -> Iterator[Logged]:
     yield handler
     root.removeHandler(handler)
     root.setLevel(before)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read what is installed once, as one run of `mist` does: hundreds in one process would do little else."""
+    read = functools.cache(importlib.metadata.entry_points)
+    monkeypatch.setattr(importlib.metadata, "entry_points", read)
+    for module in (mistcore.hooks, mistcore.registry):
+        monkeypatch.setattr(module, "entry_points", read)
 
 
 @pytest.fixture
@@ -49,7 +63,11 @@ def nothing_leaks() -> Callable[[Iterable[tuple[str, object]]], None]:
 
     def check(shown: Iterable[tuple[str, object]]) -> None:
         found: dict[str, list[str]] = {}
+        seen: set[object] = set()
         for where, thing in shown:
+            if thing in seen:
+                continue
+            seen.add(thing)
             for form in looker().forms(thing)[:1]:
                 who, _, place = where.rpartition(": ")
                 found.setdefault(place, []).append(f"{form} ({who})")

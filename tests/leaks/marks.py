@@ -90,12 +90,12 @@ class Account:
         return f"{self.provider}-{self.way}"
 
 
-def accounts(url: str, tls: str = "") -> Iterator[Account]:
+def accounts(url: str, tls: str = "", other: str = "") -> Iterator[Account]:
     """Yield accounts of every provider at a service of ours, marks in all their secrets: in each field at least once.
 
-    `url` is where the service listens; `tls` where it does with TLS.
+    `url` is where the service listens; `tls` where it does with TLS, `other` with what is no HTTP.
     """
-    host, _, port = url.partition("://")[2].partition(":")
+    host, _, port = (other or url).partition("://")[2].partition(":")
     tls = tls or url.replace("http:", "https:")
 
     def m(provider: str, field: str) -> str:
@@ -153,7 +153,15 @@ def accounts(url: str, tls: str = "") -> Iterator[Account]:
     closed = {"region": "region-a.geo-1", "tenant_name": "demo", "auth_url": f"{url}/v2.0"}
     yield account("hpcloud", "all", **family, **closed, password=m("hpcloud", "password"))
 
+    remote = {"machine_hostname": host, "machine_user": "root", "ssh_port": int(port), "verify": True}
+    yield account("libvirt", "ssh", **remote, machine_key=pem("ssh"), known_hosts=f"{host} ssh-ed25519 AAAA")
+    sasl = {"auth_user": "u", "auth_password": m("libvirt", "auth_password")}
+    yield account("libvirt", "tcp", uri=f"qemu+tcp://{host}:{port}/system", **sasl)
+    given = {"ca_cert": certificate(), "cert_file": certificate(), "key_file": pem()}
+    yield account("libvirt", "tls", uri=f"qemu+tls://{host}:{port}/system", **sasl, **given)
+
     proxy = {"auth_user": "user", "auth_password": m("docker", "auth_password")}
+    host, _, port = url.partition("://")[2].partition(":")
     yield account("docker", "plain", docker_host=host, docker_port=int(port), verify=False, **proxy)
     files = {"key_file": pem(), "cert_file": certificate(), "ca_cert_file": certificate()}
     yield account("docker", "tls", docker_host=f"tcp://{tls.partition('://')[2]}", **files)
@@ -162,13 +170,6 @@ def accounts(url: str, tls: str = "") -> Iterator[Account]:
     for provider in ("vcloud", "indonesian_vcloud"):
         yield account(provider, "password", **director, username="u", password=m(provider, "password"))
         yield account(provider, "token", **director, api_token=m(provider, "api_token"))
-
-    remote = {"machine_hostname": host, "machine_user": "root", "ssh_port": int(port), "verify": True}
-    yield account("libvirt", "ssh", **remote, machine_key=pem("ssh"), known_hosts=f"{host} ssh-ed25519 AAAA")
-    sasl = {"auth_user": "u", "auth_password": m("libvirt", "auth_password")}
-    yield account("libvirt", "tcp", uri=f"qemu+tcp://{host}:{port}/system", **sasl)
-    given = {"ca_cert": certificate(), "cert_file": certificate(), "key_file": pem()}
-    yield account("libvirt", "tls", uri=f"qemu+tls://{host}:{port}/system", **sasl, **given)
 
 
 def what_escapes(registry: Registry) -> set[str]:
