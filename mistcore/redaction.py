@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["MASK", "Quiet", "hide", "hide_in_error"]
 
 MASK = "•••"
+"""What stands in the place of a secret."""
 _SHORTEST = 3
 #: From so many letters on, a secret is looked for in base64, and where it was cut off.
 _LONG, _HEAD = 6, 12

@@ -67,8 +67,8 @@ class Line:
             self.received += part
 
 
-#: What to do with a connection; it is closed afterwards.
 Talk = Callable[[Line], object]
+"""What to do with a connection; it is closed afterwards."""
 
 
 def silent(line: Line) -> None:
@@ -119,7 +119,6 @@ def after(request: bytes, talk: Talk) -> Talk:
     return later
 
 
-#: What any client of any protocol may meet, by name: all of it ends in an error, within the deadline.
 MISCHIEF: Mapping[str, Talk] = {
     "says nothing": silent,
     "hangs up at once": lambda line: None,
@@ -132,6 +131,7 @@ MISCHIEF: Mapping[str, Talk] = {
         b"", saying(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
     ),
 }
+"""What any client of any protocol may meet, by name: all of it ends in an error, within the deadline."""
 
 
 class WireServer:
