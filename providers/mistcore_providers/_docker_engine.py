@@ -142,6 +142,8 @@ class Engine(_APIClient):  # type: ignore[misc]
                 remedy="Give that address if it is where the engine is.",
                 reason="redirect",
             )
+        if method.upper() != "GET" and response.ok and not options.get("stream"):
+            _check_done(response)
         return response
 
     def send(self, request: PreparedRequest, **options: Any) -> Response:
@@ -202,6 +204,23 @@ class _UnixAdapter(_Unix.UnixHTTPAdapter):  # type: ignore[misc]
             if pool is None:
                 pool = self.pools[""] = _UnixPool(url, self.socket_path)
             return pool
+
+
+def _check_done(response: Response) -> None:
+    """Raise where something else than the engine says that a change was made: a login page, say.
+
+    The SDK looks at the status alone. Engines say nothing more, or JSON.
+    """
+    try:
+        if response.content.strip():
+            response.json()
+    except (ValueError, RecursionError) as error:
+        raise ProviderError(
+            "what answers there is not a Docker Engine, so nobody knows what was done",
+            status=response.status_code,
+            reason="not_docker",
+            remedy="Is a proxy or a login page in between? Look at the container before you try again.",
+        ) from error
 
 
 def _lines(raw: Any) -> Iterator[bytes]:

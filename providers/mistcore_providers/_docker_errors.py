@@ -122,7 +122,8 @@ class _Refusal:
             message, remedy = "the proxy does not accept auth_user and auth_password", "Compare them with the proxy's."
         else:
             message, remedy = "a proxy asks for a user name and password", "Give auth_user and auth_password."
-        return AuthenticationFailed(message, remedy=remedy)
+        said = f": {self.said.rstrip('.')}" if self.said and not self.html else ""
+        return AuthenticationFailed(message + said, remedy=remedy)
 
     def _forbidden(self) -> MistError:
         return PermissionDenied(

@@ -32,7 +32,8 @@ from mistcore.testing.server import Request, Response, json_response, route
 from mistcore.testing.wire import MISCHIEF, Talk, WireServer, after, pouring, saying, silent, trickling
 from mistcore_providers.docker import Docker
 
-SECONDS = 0.5
+#: The deadline over what would last for ever, and over what ends by itself.
+SHORT, LONG = 0.4, 10
 #: MiB that a call may need at most: an answer of 64 is still read, and the servers send 200.
 MOST = 150
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -118,7 +119,7 @@ WIRES: dict[str, tuple[Talk, type[MistError], str]] = {
 }
 
 
-def fails(docker: Docker, seconds: float = SECONDS, call: Callable[[], Any] | None = None) -> MistError:
+def fails(docker: Docker, seconds: float = LONG, call: Callable[[], Any] | None = None) -> MistError:
     """The error that a call ends with: within the deadline, of little memory, and showing no secret."""
     with peak() as memory, deadline(seconds), pytest.raises(MistError) as raised:
         (call or docker.check)()
@@ -131,13 +132,13 @@ def fails(docker: Docker, seconds: float = SECONDS, call: Callable[[], Any] | No
 @pytest.mark.parametrize("name", WIRES)
 def test_over_tcp_and_a_unix_socket(name: str, tmp_path: Path) -> None:
     talk, kind, reason = WIRES[name]
-    seconds = SECONDS if reason == "timeout" else 10
+    seconds = SHORT if reason == "timeout" else LONG
     with WireServer(talk) as wire:
         login = {"auth_user": USER, "auth_password": PASSWORD}
         error = fails(patient(Docker(docker_host=f"tcp://127.0.0.1:{wire.port}", **login)), seconds)
     assert (type(error), error.reason) == (kind, reason)
     if reason == "timeout" and name != "says nothing":
-        return  # the same clock ends it
+        return  # the same clock ends both
     with WireServer(talk, path=tmp_path / "s"):
         error = fails(patient(Docker(docker_host=f"unix://{tmp_path}/s")), seconds)
     assert (type(error), error.reason) == (kind, reason)
@@ -146,10 +147,13 @@ def test_over_tcp_and_a_unix_socket(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["says nothing", "hangs up at once", "trickles garbage", "pours garbage"])
 def test_inside_of_tls(name: str, tmp_path: Path) -> None:
     talk, kind, reason = WIRES[name]
+    seconds = SHORT if reason == "timeout" else LONG
     authority = tmp_path / "ca.pem"
     authority.write_bytes(trusted_pem())
     with WireServer(talk, tls=context_with()) as wire:
-        error = fails(patient(Docker(docker_host=f"https://localhost:{wire.port}", ca_cert_file=str(authority))))
+        error = fails(
+            patient(Docker(docker_host=f"https://localhost:{wire.port}", ca_cert_file=str(authority))), seconds
+        )
     assert (type(error), error.reason) == (kind, reason)
 
 
@@ -160,7 +164,8 @@ def test_instead_of_a_handshake(name: str, tmp_path: Path) -> None:
     login = {"auth_user": USER, "auth_password": PASSWORD}
     with WireServer(MISCHIEF[name]) as wire:
         url = f"https://localhost:{wire.port}"
-        error = fails(patient(Docker(docker_host=url, ca_cert_file=str(authority), **login)))
+        docker = patient(Docker(docker_host=url, ca_cert_file=str(authority), **login))
+        error = fails(docker, SHORT if name == "says nothing" else LONG)
     assert isinstance(error, Unreachable)
     assert error.reason in {"says nothing": ("timeout",), "hangs up on the first words": ("network", "tls")}.get(
         name, ("tls",)
@@ -181,8 +186,8 @@ def test_a_client_certificate_that_is_wanted(version: ssl.TLSVersion, tmp_path: 
     files = {"cert_file": mine.cert_chain_pems[0].bytes().decode(), "key_file": mine.private_key_pem.bytes().decode()}
     with WireServer(silent, tls=context) as wire:
         url = f"https://localhost:{wire.port}"
-        without = fails(Docker(docker_host=url, ca_cert_file=ca), 5)
-        error = fails(Docker(docker_host=url, ca_cert_file=ca, **files), 5)
+        without = fails(Docker(docker_host=url, ca_cert_file=ca))
+        error = fails(Docker(docker_host=url, ca_cert_file=ca, **files))
     assert (type(error), error.reason) == (AuthenticationFailed, "client_certificate")
     assert "does not accept the client certificate" in error.message
     if version is ssl.TLSVersion.TLSv1_3:
@@ -215,7 +220,7 @@ def test_what_the_engine_says_of_it(status: int, message: Any, kind: type[MistEr
     with LivingDocker() as engine, Docker(docker_host=engine.url, auth_user=USER, auth_password=PASSWORD) as docker:
         docker.check()
         engine.fault(json_response({"message": message}, status), times=5)
-        error = fails(docker, 5, lambda: docker.stop_machine("web"))
+        error = fails(docker, LONG, lambda: docker.stop_machine("web"))
         assert type(error) is kind
         assert len(str(error)) < 1000
         assert status in (401, 404) or not isinstance(message, str) or message[6:20].strip() in error.message
@@ -251,7 +256,7 @@ def test_what_is_told_while_an_image_is_fetched(said: Response, kind: type[MistE
         engine.said = said
         docker = Docker(docker_host=engine.url, auth_user=USER, auth_password=PASSWORD)
         with docker:
-            error = fails(docker, 10, lambda: docker.create_machine("x", image="tiny:1", pull=True))
+            error = fails(docker, LONG, lambda: docker.create_machine("x", image="tiny:1", pull=True))
     assert type(error) is kind
     assert words in error.message
 

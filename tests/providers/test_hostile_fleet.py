@@ -25,7 +25,7 @@ from mistcore.testing.judge import leaks, secrets_of
 from mistcore.testing.wire import MISCHIEF, Talk, WireServer, after, pouring, saying, silent, trickling
 
 IDS = [name for name in Registry() if Registry().package(name) == "mistcore"]
-TIMEOUT = 3.0
+TIMEOUT = 3.5
 #: Seconds that the whole may take longer than that: for a busy machine.
 GRACE = 4.0
 #: MiB; twelve of the peers send 200 at the same time, twice, and 64 of each is what is read at most.
