@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mistcore.calls import provider_errors
+from mistcore.credentials import without_password
 from mistcore.deadline import sleep
 from mistcore.errand import reopen
 from mistcore.errors import (
@@ -102,10 +103,11 @@ class Backend:
         """The backend as a plain dict of JSON values, without secrets: those that are set are listed by name only."""
         record = self.record
         try:
-            secret = {field.name for field in self._manager.registry[record.provider].fields() if field.secret}
-            known = True
+            fields = self._manager.registry[record.provider].fields()
+            secret, known = {field.name for field in fields if field.secret}, True
         except MistError:
-            secret, known = set(record.credentials), False
+            fields, secret, known = (), set(record.credentials), False
+        addresses = {field.name for field in fields if field.address}
         secret |= {name for name, value in record.credentials.items() if is_sealed(value)}
         return {
             "id": record.id,
@@ -114,7 +116,11 @@ class Backend:
             "region": record.region,
             "enabled": record.enabled,
             "created_at": record.created_at.isoformat().replace("+00:00", "Z"),
-            "credentials": {name: value for name, value in record.credentials.items() if name not in secret},
+            "credentials": {
+                name: without_password(value) if name in addresses else value
+                for name, value in record.credentials.items()
+                if name not in secret
+            },
             "secrets": sorted(secret & set(record.credentials)),
             "installed": known,
         }

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import attrs
 
-from mistcore.redaction import Quiet
+from mistcore.redaction import MASK, Quiet
 
 __all__ = ["CredentialField", "credential", "is_reference", "nearest", "secret"]
 
@@ -201,6 +201,14 @@ def _holds_password(address: Any) -> bool:
     before = before.partition("://")[2] or before
     # What looks like a password with a slash in it may be a port, and the path of an address with @ in it.
     return bool(at) and ":" in before and not re.match(r"(\[[^\]]*\]|[^:/?#@]*)(:\d+)?[/?#]", before)
+
+
+def without_password(address: Any) -> Any:
+    """Return an address as it may be shown, where one with a password was written into a store all the same."""
+    if not _holds_password(address):
+        return address
+    scheme, separator, _ = address.rpartition("@")[0].partition("://")
+    return f"{scheme if separator else ''}{separator}{MASK}@{address.rpartition('@')[2]}"
 
 
 def convert_text(value: Any, annotation: Any) -> Any:

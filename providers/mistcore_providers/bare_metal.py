@@ -25,6 +25,7 @@ from mistcore import (
     credential,
     secret,
 )
+from mistcore.redaction import Quiet
 from mistcore_providers import _bare_metal_facts as facts
 
 if TYPE_CHECKING:
@@ -170,6 +171,7 @@ class BareMetal(Provider):
     if not TYPE_CHECKING:  # type checkers see the signature that the fields make
 
         def __init__(self, **values: Any) -> None:
+            values = Quiet(values)
             super().__init__(**values)
             self._given = frozenset(name for name, value in values.items() if value not in (None, ""))
 

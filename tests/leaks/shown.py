@@ -8,6 +8,7 @@ import logging
 import pickle
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ def of_error(error: BaseException) -> Iterator[tuple[str, object]]:
             yield f"{name}.{key}", repr(value)
         yield f"notes of {name}", repr(getattr(each, "__notes__", ""))
         if isinstance(each, mistcore.MistError):
-            yield f"pickle of {name}", pickle.dumps(each)
+            with suppress(mistcore.NotSupported):  # where it names backends that only this process has
+                yield f"pickle of {name}", pickle.dumps(each)
         yield from of_frames(each)
         waiting += [link for link in (each.__cause__, each.__context__) if link is not None]
         if isinstance(each, BaseExceptionGroup):
