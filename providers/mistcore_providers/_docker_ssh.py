@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -19,6 +21,8 @@ from mistcore_providers._docker_address import Address
 from mistcore_providers._docker_tls import as_file
 
 _SDK: Any = sshconn  # it has no types, and those that can be inferred do not fit its own use
+# What it logs of a login that fails reaches the caller as an error; without a handler, Python would print it as well.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 _COMMAND = "docker system dial-stdio"  # what `docker -H ssh://…` runs there, too
 
 
@@ -28,6 +32,10 @@ class RemoteFailure(OSError):
     def __init__(self, said: str) -> None:
         super().__init__(said)
         self.said = said
+
+
+class LoginTooSlow(OSError):
+    """The time for the login was over; whatever paramiko calls that."""
 
 
 class SshAdapter(_SDK.SSHHTTPAdapter):  # type: ignore[misc]
@@ -49,13 +57,20 @@ class SshAdapter(_SDK.SSHHTTPAdapter):  # type: ignore[misc]
 
     def _connect(self) -> None:
         limit = self._limit()
+        end = time.monotonic() + limit
         with as_file(self._key) if self._key else nullcontext() as key:
             if key:
                 self.ssh_params["key_filename"] = [key]
             try:
                 self.ssh_client.connect(**self.ssh_params, timeout=limit, banner_timeout=limit, auth_timeout=limit)
-            except BaseException:
-                self.ssh_client.close()  # a login that fails would leave its thread and socket behind
+            except BaseException as error:
+                # A login that fails would leave its thread, its socket and its clock behind.
+                transport = self.ssh_client.get_transport()
+                self.ssh_client.close()
+                if transport is not None:
+                    transport.packetizer.complete_handshake()
+                if time.monotonic() >= end - 0.05:
+                    raise LoginTooSlow from error
                 raise
 
     def get_connection(self, url: str, proxies: Any = None) -> Any:
@@ -182,7 +197,21 @@ def _locked_key(error: Any, address: Address, certificate: bool) -> MistError:
     )
 
 
+def _login_too_slow(error: Any, address: Address, certificate: bool) -> MistError:
+    return Unreachable(
+        f"the SSH login to {address} does not end in time",
+        reason="timeout",
+        remedy="See whether an SSH server is there.",
+    )
+
+
 def _not_let_in(error: Any, address: Address, certificate: bool) -> MistError:
+    if "saw EOF" in str(error):
+        return Unreachable(
+            f"{address} closed the connection during the SSH login",
+            reason="network",
+            remedy="The server may be limiting logins, or was shown too many keys: give the right one as key_file.",
+        )
     return AuthenticationFailed(
         f"{address} does not let this user in with the keys tried",
         remedy="Give the key as key_file, or load it into an agent; authorized_keys there must hold its public half.",
@@ -212,6 +241,7 @@ def _ssh_failed(error: Any, address: Address, certificate: bool) -> MistError:
 
 #: Which exception means what; the first that fits decides.
 SSH_KINDS = (
+    (LoginTooSlow, _login_too_slow),
     (RemoteFailure, _remote_failure),
     (paramiko.BadHostKeyException, _changed_host_key),
     (paramiko.PasswordRequiredException, _locked_key),

@@ -161,6 +161,10 @@ class HostileSsh:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
+    def known_host(self) -> str:
+        """Its line in a file of known hosts."""
+        return f"[127.0.0.1]:{self.port} {self._key.export_public_key().decode()}"
+
     def __enter__(self) -> Self:
         self._thread.start()
         self._server = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
