@@ -69,7 +69,7 @@ class BurdenSuite(FaultSuite):
         if answer != "its headers, a byte a second":  # so that there is a case at the first request, too
             account.check()
         self.answer_all(service, _SLOW[answer])
-        self.ends_with_the_deadline(account.list_machines, account, self.seconds / 4)
+        self.ends_with_the_deadline(account.list_machines, account, self.seconds / 2)
         service.clear_faults()  # an account may have to log out
 
     @pytest.mark.parametrize("what", _ENDLESS)
@@ -81,8 +81,10 @@ class BurdenSuite(FaultSuite):
             self.little_memory(),
         ):
             ended = self.in_time(account_there.check, self.seconds / 2)
-            self.refused(ended, account_there, ProviderError, Unreachable)
-            assert wire.received, "nothing was asked: is there a field ca_cert, and does `good` use service.url?"
+            error = self.refused(ended, account_there, ProviderError, Unreachable)
+            assert wire.received or error.reason == "timeout", (
+                "nothing was asked: is there a field ca_cert, and does `good` use service.url?"
+            )
 
     @pytest.mark.parametrize("way", _HUGE)
     def test_a_huge_answer_is_not_taken_in(self, service: FakeService, account: Provider, way: str) -> None:

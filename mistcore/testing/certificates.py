@@ -15,7 +15,7 @@ import trustme
 __all__ = ["BAD", "Impostor", "context_with", "trusted_pem"]
 
 _HOST = "localhost"
-_BEGIN, _END = datetime(2015, 1, 1, tzinfo=UTC), datetime(2016, 1, 1, tzinfo=UTC)
+_LONG_AGO = datetime(2016, 1, 1, tzinfo=UTC)
 #: What can be wrong with a certificate.
 BAD = ("of another name", "expired", "self-signed", "of an unknown authority")
 
@@ -45,7 +45,7 @@ def context_with(certificate: str = "") -> ssl.SSLContext:
     if certificate == "of another name":
         shown = trusted.issue_cert("elsewhere.example")
     elif certificate == "expired":
-        shown = trusted.issue_cert(_HOST, not_before=_BEGIN, not_after=_END)
+        shown = trusted.issue_cert(_HOST, not_after=_LONG_AGO)
     elif certificate == "of an unknown authority":
         shown = unknown.issue_cert(_HOST)
     else:

@@ -65,7 +65,7 @@ class ProviderSuite(DeclarationSuite):
     new_machine: ClassVar[Mapping[str, Any] | None] = None
     not_here: Container[str] = ()
     missing_id: str = "no-such-machine"
-    seconds: float = 1.0
+    seconds: float = 0.5
     grace: float = 4.0
 
     # -- what an author says ------------------------------------------------------------------------------------------
