@@ -79,9 +79,14 @@ def secrets_of_provider(provider: Provider) -> list[str]:
         if field.secret:
             with suppress(MistError):
                 value = getattr(provider, field.name)
-                if isinstance(value, str):
+                if isinstance(value, str) and not (field.file and _is_path(value)):
                     found.append(value)
     return found
+
+
+def _is_path(value: str) -> bool:
+    """Tell whether a secret was given as the path of its file, which people have to be told when it cannot be read."""
+    return value.startswith(("/", "~", "./", "../")) and "\n" not in value
 
 
 def hide_in_error(error: BaseException, secrets: Iterable[str]) -> None:
