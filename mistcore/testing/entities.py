@@ -34,6 +34,7 @@ def _blown_up() -> bytes:
 
 #: What each trap is made of, given the addresses of a file and of a page that nobody may ask for.
 _TRAPS = {
+    "a hundred thousand deep": lambda file, page: b"<answer>" * 100_000 + b"</answer>" * 100_000,
     "a billion laughs": lambda file, page: _laughs(),
     "a quadratic blow-up": lambda file, page: _blown_up(),
     "an entity in a file": lambda file, page: _document(f'<!ENTITY e SYSTEM "{file}">', "&e;"),

@@ -42,12 +42,24 @@ _ODD_KINDS = ("null", "other")
 
 
 class TortureSuite(AstraySuite, BurdenSuite, EntitySuite, RefusalSuite, RoundSuite):
-    """`ProviderSuite`, and a service that refuses, lies, stops in the middle and leads elsewhere.
+    """`ProviderSuite`, and a service that is not there, is somebody else, refuses, lies, never ends, leads elsewhere.
 
     `service` must be a `mistcore.testing.server.FakeService`. `good` must take its address from `service.url`, since
     accounts are made for other addresses as well, with a certificate to trust in the field `ca_cert`, if there is one.
     Every case is met at the first request and, for what the provider does after a login, at the first one after a
-    successful check.
+    successful check. Three methods say how your service does it, where that is not as most do:
+
+        def refusal(self, status, words):
+            return json_response({"fault": {"code": status, "text": words}}, status)
+
+        def changes(self, request):  # a login changes nothing
+            return super().changes(request) and request.path != "/token"
+
+        def endless(self, service, marks):  # without it, the test of pages that have no end is skipped
+            def more(body, answer):
+                body["next_page"] = next(marks)
+
+            self.repeat_page(service, lambda request: request.path == "/machines", {"page"}, more)
 
     Attributes:
         most: seconds that any of this may take: no failure is repeated for ever.
