@@ -29,8 +29,9 @@ def hang_up(thread: int) -> bool:
         with contextlib.suppress(OSError):
             if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
                 with socket.socket(fileno=os.dup(descriptor)) as same:
-                    same.shutdown(socket.SHUT_RDWR)
-                    done = True
+                    if descriptor in _waiting_for(thread):  # still, so the number was not given to another meanwhile
+                        same.shutdown(socket.SHUT_RDWR)
+                        done = True
     return done
 
 
