@@ -21,7 +21,7 @@ from mistcore.new_records import TrialStore, clean_title, default_title, new_id,
 from mistcore.pool import ProviderPool, stored_values
 from mistcore.redaction import Quiet
 from mistcore.registry import Registry
-from mistcore.stores import default_location
+from mistcore.stores import default_location, open_with
 from mistcore.stores.base import Record, Store
 from mistcore.vault import Vault
 
@@ -63,6 +63,8 @@ class BackendManager:
         passphrase: str | Callable[[], str] | None = None,
         commands: bool | None = None,
     ) -> None:
+        given = Quiet(store=store, passphrase=passphrase)
+        del store, passphrase  # a URL may hold a password, and a traceback shows the variables
         plugins = list(plugins)
         self._only_here = "a registry of its own" if registry is not None else "plugins of its own" if plugins else ""
         self.hooks = Hooks(plugins, installed=installed_plugins)
@@ -70,24 +72,14 @@ class BackendManager:
         for more in self.hooks.call("mistcore_providers"):
             for name, cls in more.items():
                 self.registry.register(name, cls)
-        self.store = store if isinstance(store, Store) else self._open(store)
-        self.vault = Vault(self.store, self._secret_names, passphrase)
-        own = store is None or (isinstance(store, str) and store == default_location())
+        self.store = given["store"] if isinstance(given["store"], Store) else open_with(self.hooks, given["store"])
+        self.vault = Vault(self.store, self._secret_names, given["passphrase"])
+        own = given["store"] is None or (isinstance(given["store"], str) and given["store"] == default_location())
         self._commands = Commands(self.store, allowed=own if commands is None else commands)
         self.pool = ProviderPool(self.registry, self.vault, self._commands)
         self._on_disk = LastKnown.beside(self.store)
         self.last_known = self._on_disk if last_known else None
         self._local = threading.local()
-
-    def _open(self, location: str | Path | None) -> Store:
-        from mistcore.stores import open_store
-
-        location = default_location() if location is None else location  # which may be a URL that a plugin knows
-        if isinstance(location, str) and "://" in location:
-            for store in self.hooks.call("mistcore_store", url=location):
-                if isinstance(store, Store):
-                    return store
-        return open_store(location)
 
     # -- providers ----------------------------------------------------------------------------------------------------
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from mistcore.errors import MistError
 
@@ -53,6 +51,9 @@ def _escaped(text: str) -> str:
 
 
 def _forms(secret: str) -> Iterator[str]:
+    import base64
+    import json
+
     yield from (secret, quote(secret, safe=""), quote(secret), quote_plus(secret), _escaped(secret))
     yield from (repr(secret)[1:-1], repr(secret.encode("utf-8", "surrogatepass"))[2:-1])
     for text in (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
@@ -71,8 +72,14 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 def secrets_of_provider(provider: Provider) -> list[str]:
-    """Return the secret field values of an instance, and what else it says is secret."""
+    """Return the secret field values of an instance, what else it says is secret, and the passwords of proxies."""
+    from urllib.request import getproxies
+
     found: list[str] = []
+    for address in getproxies().values():
+        with suppress(ValueError):
+            password = urlsplit(address).password or ""
+            found += [password, unquote(password)]
     with suppress(Exception):  # it may be half made
         found += provider.other_secrets()
     for field in provider.fields():

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
 from mistcore.cli.output import visible
 from mistcore.cli.secrets import ask_passphrase
+from mistcore.redaction import Quiet
+
+if TYPE_CHECKING:
+    from mistcore.manager import BackendManager
 
 
 @click.command("copy-store")
@@ -22,12 +26,17 @@ def copy_store(source: str, target: str) -> None:
     from mistcore.manager import BackendManager
     from mistcore.stores.copying import copy_store as copy
 
-    ask = partial(ask_passphrase, "Passphrase of")
+    typed = Quiet(source=source, target=target)
+    del source, target  # which may hold the password of a database
     with (
-        BackendManager(source, passphrase=partial(ask, source)) as old,
-        BackendManager(target, passphrase=partial(ask, target)) as new,
+        BackendManager(typed["source"], passphrase=lambda: _ask(old)) as old,
+        BackendManager(typed["target"], passphrase=lambda: _ask(new)) as new,
     ):
         count = copy(old.store, new.store, vaults=(old.vault, new.vault))
         total = len(old.store.read())
     here = "" if count == total else f", {total - count} were there already"
     click.echo(f"Copied {count} backends to {visible(new.store.location)}{here}")
+
+
+def _ask(manager: BackendManager) -> str:
+    return ask_passphrase("Passphrase of", manager.store.location)

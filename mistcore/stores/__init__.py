@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mistcore.errors import StoreError
+from mistcore.redaction import Quiet
 
 if TYPE_CHECKING:
+    from mistcore.hooks import Hooks
     from mistcore.stores.base import Record as Record
     from mistcore.stores.base import Store as Store
     from mistcore.stores.base import Transaction as Transaction
@@ -72,8 +74,15 @@ def open_store(location: str | os.PathLike[str] | None = None) -> Store:
         StoreError: nothing here knows the scheme of the URL, or the location cannot be one.
 
     """
-    if location is None:
-        location = default_location()
+    try:
+        return _opened(default_location() if location is None else location)
+    except StoreError as error:
+        problem = error.with_traceback(None)  # whose frames hold the location, and so perhaps a password
+    del location
+    raise problem
+
+
+def _opened(location: str | os.PathLike[str]) -> Store:
     match = re.match(r"([a-z][a-z0-9+.-]*)://", location, re.IGNORECASE) if isinstance(location, str) else None
     scheme = match[1].lower() if match else "json"
     if scheme in ("postgresql", "postgres"):
@@ -89,6 +98,19 @@ def open_store(location: str | os.PathLike[str] | None = None) -> Store:
     from mistcore.stores.json_file import JsonStore
 
     return JsonStore(_path(str(location)) if match else location)
+
+
+def open_with(hooks: Hooks, location: str | os.PathLike[str] | None) -> Store:
+    """Open a store as `open_store` does, those that plugins know included."""
+    from mistcore.stores.base import Store
+
+    place = Quiet(store=default_location() if location is None else location)
+    del location
+    if isinstance(place["store"], str) and "://" in place["store"]:
+        for store in hooks.call("mistcore_store", url=place["store"]):
+            if isinstance(store, Store):
+                return store
+    return open_store(place["store"])
 
 
 def _path(url: str) -> str:

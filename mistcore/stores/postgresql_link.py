@@ -153,7 +153,9 @@ def _without_secrets(url: str) -> str:
         parts = urlsplit(url)
         query = parse_qsl(parts.query)
     except ValueError:
-        raise _no_url() from None
+        parts = None
+    if parts is None:  # raised out here, so that no context of the error holds the URL
+        raise _no_url()
     login, at, hosts = parts.netloc.rpartition("@")
     # A password that is not quoted, or that has no host behind it, looks like a port, a path or more.
     are_hosts = all(re.fullmatch(r"(\[[^]]*\]|[^:]*)(:\d*)?", host) for host in hosts.split(","))

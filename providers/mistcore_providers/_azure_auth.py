@@ -274,12 +274,21 @@ class AzureTokens(Tokens):
             raise AuthenticationFailed(
                 f"`az account get-access-token` failed: {words[:300]}", reason="no_identity", remedy="Run `az login`."
             ) from nothing
-        try:
-            answer = json.loads(done.stdout)
-            token, expires = str(answer["accessToken"]), float(answer.get("expires_on") or 0)
-        except (ValueError, KeyError, TypeError) as error:
-            raise ProviderError("`az account get-access-token` answered nonsense", reason="garbled") from error
-        return {"access_token": token, "expires_in": expires - time.time() if expires else _UNKNOWN_LIFE}
+        answer = _told_by_az(done.stdout)
+        del done  # whose `repr` holds the token
+        if answer is None:
+            raise ProviderError("`az account get-access-token` answered nonsense", reason="garbled")
+        return answer
+
+
+def _told_by_az(text: str) -> Mapping[str, Any] | None:
+    """Return what `az` printed, as a token service would say it; None where that is nonsense."""
+    try:
+        answer = json.loads(text)
+        token, expires = str(answer["accessToken"]), float(answer.get("expires_on") or 0)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return Quiet(access_token=token, expires_in=expires - time.time() if expires else _UNKNOWN_LIFE)
 
 
 def _token_in(answer: Mapping[str, Any], who: str) -> Mapping[str, Any]:

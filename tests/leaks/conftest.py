@@ -65,9 +65,10 @@ def nothing_leaks() -> Callable[[Iterable[tuple[str, object]]], None]:
         found: dict[str, list[str]] = {}
         seen: set[object] = set()
         for where, thing in shown:
-            if thing in seen:
+            _, _, place = where.rpartition(": ")
+            if (place, thing) in seen:
                 continue
-            seen.add(thing)
+            seen.add((place, thing))
             for form in looker().forms(thing)[:1]:
                 who, _, place = where.rpartition(": ")
                 found.setdefault(place, []).append(f"{form} ({who})")

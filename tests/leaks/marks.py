@@ -179,7 +179,8 @@ def what_escapes(registry: Registry) -> set[str]:
         planted.setdefault(account.provider, set()).update(account.fields)
     return {
         f"{provider}.{field.name}"
-        for provider, cls in registry.items()
-        for field in cls.fields()
+        for provider in registry
+        if registry.package(provider) == "mistcore"
+        for field in registry[provider].fields()
         if field.name not in planted.get(provider, ())
     }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import escape
@@ -180,3 +181,10 @@ WAYS = (
 )  # fmt: skip
 #: The ways that are no refusal: what is repeated there may be data, and stands in local variables.
 GOOD = ("good", "web page", "cut")
+
+
+@contextmanager
+def silence() -> Iterator[str]:
+    """Yield an address on loopback where somebody listens, and says nothing."""
+    with socket.create_server(("127.0.0.1", 0), backlog=256) as sock:
+        yield f"http://127.0.0.1:{sock.getsockname()[1]}"

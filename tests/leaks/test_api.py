@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import pytest
 from leaks import services
+from leaks.commands import mist, raised
 from leaks.marks import Account, accounts, looker, mark
 from leaks.shown import Logged, of_error, of_object
 
@@ -153,16 +154,18 @@ def test_an_address_with_a_password_is_refused(provider: str, tmp_path: Path, no
     nothing_leaks(shown)
 
 
-@pytest.mark.parametrize("answers", ["nobody", "401", "nested"])
+@pytest.mark.parametrize("answers", ["nobody", "silence", "401", "nested"])
 def test_the_password_of_a_proxy(
     answers: str, tmp_path: Path, logged: Logged, nothing_leaks: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: Found = []
     with (
-        services.Echo("401" if answers == "nobody" else answers, "none") as proxy,
+        services.Echo(answers if answers in services.HOW else "401", "none") as proxy,
+        services.silence() as silent,
         BackendManager(tmp_path / "s") as manager,
     ):
-        place = (services.nobody() if answers == "nobody" else proxy.url).partition("://")[2]
+        places = {"nobody": services.nobody(), "silence": silent}
+        place = places.get(answers, proxy.url).partition("://")[2]
         for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
             monkeypatch.setenv(name, f"http://user:{quote(mark('of.a.proxy'), safe='')}@{place}")
         monkeypatch.delenv("no_proxy", raising=False)
@@ -171,9 +174,37 @@ def test_the_password_of_a_proxy(
         chosen = [each for each in chosen if each.title not in ("ec2-profile", "openstack-file")]
         for account in chosen:
             manager.add_backend(account.provider, account.title, check=False, **account.fields)
-        for result in manager.check(timeout=5):
+        for result in manager.check(timeout=1 if answers == "silence" else 10):
             assert result.error is not None
             shown += [(f"{result.backend.title}: {where}", thing) for where, thing in of_error(result.error)]
         sent = [services.said(request) for request in proxy.requests]
     nothing_leaks([*shown, *logged.take()])
-    assert answers == "nobody" or any(looker().forms(text) for text in sent)
+    assert answers not in services.HOW or any(looker().forms(text) for text in sent)
+
+
+def test_the_password_of_a_database(
+    tmp_path: Path, logged: Logged, nothing_leaks: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("psycopg", reason="the extra postgresql is not installed")
+    place, password = services.nobody().partition("://")[2], quote(mark("of.a.database"), safe="")
+    shown: Found = []
+    for url in (
+        f"postgresql://user:{password}@{place}/db",
+        f"postgresql://user@{place}/db?password={password}",
+        f"postgresql://user:{password}@{place}/db?no_such_option=1",
+        f"postgresql://user:{password}@[{place}/db",
+    ):
+        other = str(tmp_path / "other.json")
+        for words in (["--store", url, "secrets"], ["copy-store", other, url], ["copy-store", url, other]):
+            shown += mist("--debug", *words).shown()
+            shown += raised("--debug", *words)
+        monkeypatch.setenv("MISTCORE_STORE", url)
+        shown += mist("--debug", "backends").shown()
+        try:
+            with BackendManager(url) as manager:
+                shown += of_object(manager.store)
+                shown.append(("vars of manager", repr(vars(manager))))
+                manager.backends()
+        except MistError as error:
+            shown += of_error(error)
+    nothing_leaks([*shown, *logged.take()])

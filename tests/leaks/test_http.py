@@ -61,7 +61,7 @@ def everything(store: Path, url: str, tls_url: str, way: str = "") -> Found:
     # All of them where it is least likely that one finds what another does not.
     operations = OPERATIONS if way in ("", "401") else SOME
     chosen = [each for each in accounts(url, tls_url) if not way or each.provider not in ("bare_metal", "libvirt")]
-    seconds = 0.2 if way == "cut" else 1.0  # what is repeated until its time is over has told all by then
+    seconds = 0.2 if way in ("cut", "silence") else 1.0  # what is repeated until its time is over has told all by then
     with BackendManager(store) as manager:
         found = in_parallel(lambda account: ask(manager, account, seconds, operations), chosen, workers=16)
         return [shown for each in found for shown in each]
@@ -73,6 +73,15 @@ def test_nobody_listens(
     url = services.nobody()
     others_files(url)
     shown = everything(tmp_path / "store", url, url.replace("http:", "https:"))
+    nothing_leaks([*shown, *logged.take()])
+
+
+def test_nobody_answers(
+    logged: Logged, others_files: Callable[[str], None], nothing_leaks: Any, tmp_path: Path
+) -> None:
+    with services.silence() as url:
+        others_files(url)
+        shown = everything(tmp_path / "store", url, url.replace("http:", "https:"), "silence")
     nothing_leaks([*shown, *logged.take()])
 
 
