@@ -17,7 +17,6 @@ NOT_SECRET = {"ec2": {"api_key"}}
 #: Who is not put through `ProviderSuite`, and what is done instead.
 ELSEWHERE = {
     "bare_metal": "real SSH servers",
-    "indonesian_vcloud": "vcloud with an address",
     "libvirt": "real daemons",
 }
 
