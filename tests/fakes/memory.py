@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,8 @@ def peak() -> Iterator[Peak]:
         Path("/proc/self/clear_refs").write_text("5")  # "reset the peak resident set size": proc_pid_clear_refs(5)
     except OSError:
         pytest.skip("only Linux tells the most that was resident since a moment")
+    # What the tests before have freed would else be used again, and not show.
+    getattr(ctypes.CDLL(None), "malloc_trim", lambda pad: 0)(0)
     before = _mebibytes("VmRSS")
     measured = Peak()
     try:
