@@ -149,6 +149,7 @@ class Link:
 
 
 def _without_secrets(url: str) -> str:
+    parts, query = None, []
     try:
         parts = urlsplit(url)
         query = parse_qsl(parts.query)
