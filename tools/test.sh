@@ -6,6 +6,6 @@ cd "$(dirname "$0")/.."
 . tools/venv.sh
 make_venv
 .venv/bin/python -m pip install --quiet --disable-pip-version-check 'tox>=4.22'
-# The tests wait for others much of the time, and leave a second processor to the rest.
-[ $# -gt 0 ] || set -- run-parallel --parallel 2 --parallel-no-spinner
+# The tests wait much of the time, for servers and deadlines: three at a time keep two processors busy.
+[ $# -gt 0 ] || set -- run-parallel --parallel 3 --parallel-no-spinner
 exec .venv/bin/python -m tox "$@"
