@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from fakes.memory import return_what_is_freed
 from hypothesis import HealthCheck, settings
 
 # The same examples in every run, and no clock. MISTCORE_EXAMPLES=1000 looks further.
@@ -19,6 +20,8 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("mistcore")
+
+return_what_is_freed()
 
 # Real servers and stand-ins, started when a test first asks for them.
 pytest_plugins: list[str] = [

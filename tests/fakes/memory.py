@@ -27,13 +27,25 @@ def peak() -> Iterator[Peak]:
     except OSError:
         pytest.skip("only Linux tells the most that was resident since a moment")
     # What the tests before have freed would else be used again, and not show.
-    getattr(ctypes.CDLL(None), "malloc_trim", lambda pad: 0)(0)
+    _libc("malloc_trim", 0)
     before = _mebibytes("VmRSS")
     measured = Peak()
     try:
         yield measured
     finally:
         measured.grown = _mebibytes("VmHWM") - before
+
+
+def return_what_is_freed() -> None:
+    """Have this process give large blocks back at once, so that the tests before a measurement do not matter.
+
+    By default glibc keeps ever larger ones once it has seen some (mallopt(3), M_MMAP_THRESHOLD).
+    """
+    _libc("mallopt", -3, 128 * 1024)
+
+
+def _libc(name: str, *arguments: int) -> None:
+    getattr(ctypes.CDLL(None), name, lambda *_: 0)(*arguments)
 
 
 def _mebibytes(name: str) -> float:

@@ -29,7 +29,7 @@ TIMEOUT = 3.0
 #: Seconds that the whole may take longer than that: for a busy machine.
 GRACE = 4.0
 #: MiB; twelve of the peers send 200 at the same time, twice, and 64 of each is what is read at most.
-MOST = 900
+MOST = 800
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 PAGE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 20\r\n\r\n<html>Log in!</html>"

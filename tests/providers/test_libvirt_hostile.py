@@ -32,7 +32,7 @@ PASSWORD = "not for everybody"
 #: The deadline over what would last for ever, and over what ends by itself.
 SHORT, LONG = 0.5, 10
 #: MiB that a call may need at the most: libvirt takes messages of 32.
-MOST = 60
+MOST = 100
 _NOISE = bytes(range(255, -1, -1)) * 16
 
 
