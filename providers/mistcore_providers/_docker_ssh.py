@@ -133,7 +133,9 @@ class _ChannelSocket(io.RawIOBase):
     def sendall(self, data: Any) -> None:
         try:
             self._channel.sendall(data)
-        except OSError:  # the command may have ended before the request was out
+        except OSError as error:  # the command may have ended before the request was out
+            if self._channel.recv_ready():
+                raise BrokenPipeError from error  # after which urllib3 reads what was answered all the same
             self._complain()
             raise
 
