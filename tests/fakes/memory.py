@@ -22,12 +22,11 @@ class Peak:
 @contextlib.contextmanager
 def peak() -> Iterator[Peak]:
     """Measure a block, whoever allocates in it, C libraries and other threads included. Linux only."""
+    _libc("malloc_trim", 0)  # what the tests before have freed would else be used again, and not show
     try:
         Path("/proc/self/clear_refs").write_text("5")  # "reset the peak resident set size": proc_pid_clear_refs(5)
     except OSError:
         pytest.skip("only Linux tells the most that was resident since a moment")
-    # What the tests before have freed would else be used again, and not show.
-    _libc("malloc_trim", 0)
     before = _mebibytes("VmRSS")
     measured = Peak()
     try:
