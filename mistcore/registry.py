@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
@@ -69,6 +70,7 @@ class Registry(Mapping[str, "type[Provider]"]):
 
     def __init__(self, providers: Mapping[str, type[Provider]] | Iterable[type[Provider]] | None = None) -> None:
         self._entries: dict[str, EntryPoint] | None = None
+        self._reading = threading.Lock()
         self._classes: dict[str, type[Provider]] = {}
         self._problems: dict[str, PluginInfo] = {}
         self._duplicates: list[PluginInfo] = []
@@ -170,16 +172,22 @@ class Registry(Mapping[str, "type[Provider]"]):
 
     def _found(self) -> dict[str, EntryPoint]:
         if self._entries is None:
-            entries: dict[str, EntryPoint] = {}
-            duplicates = []
-            for entry in sorted(entry_points(group=GROUP), key=_precedence):
-                first = entries.setdefault(entry.name, entry)
-                if (first.value, _package(first)) != (entry.value, _package(entry)):
-                    reason = f"the id {entry.name!r} is taken by {_package(first)}"
-                    duplicates.append(_info(entry, reason))
-            self._duplicates = duplicates
-            self._entries = entries
+            with self._reading:  # many threads that read all packages side by side take many times as long
+                if self._entries is None:
+                    self._entries = self._read()
         return self._entries
+
+    def _read(self) -> dict[str, EntryPoint]:
+        # To know an entry's package takes parsing its metadata: once for each.
+        packaged = [(entry, _package(entry)) for entry in entry_points(group=GROUP)]
+        entries: dict[str, tuple[EntryPoint, str]] = {}
+        duplicates = []
+        for entry, package in sorted(packaged, key=_precedence):
+            first, by = entries.setdefault(entry.name, (entry, package))
+            if (first.value, by) != (entry.value, package):
+                duplicates.append(_info(entry, f"the id {entry.name!r} is taken by {by}"))
+        self._duplicates = duplicates
+        return {name: entry for name, (entry, _) in entries.items()}
 
     def _accept(self, name: str, cls: type[Provider]) -> type[Provider]:
         from mistcore.provider import contract_problems
@@ -208,8 +216,8 @@ def _package(entry: EntryPoint) -> str:
     return f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else ""
 
 
-def _precedence(entry: EntryPoint) -> tuple[bool, str, str]:
-    package = _package(entry)
+def _precedence(packaged: tuple[EntryPoint, str]) -> tuple[bool, str, str]:
+    entry, package = packaged
     return (not package.startswith(f"{_OWN_DISTRIBUTION} "), package.lower(), entry.value)
 
 
