@@ -15,7 +15,7 @@ import attrs
 from mistcore.backend import Backend
 from mistcore.deadline import Deadline, deadline
 from mistcore.errand import Outcome, Parcel, ask_backend
-from mistcore.errors import InvalidFields, MistError, ProviderError, Unreachable
+from mistcore.errors import InvalidFields, MistError, ProviderError, Unreachable, chained
 
 __all__ = ["Answer", "Asking", "Limits"]
 
@@ -220,14 +220,8 @@ def _late(backend: Backend, seconds: float) -> Answer[T]:
 
 def _let_go(error: BaseException) -> None:
     """Clear what the functions held that an error came through: half an answer of 32 MB, say, for each that failed."""
-    waiting: list[BaseException | None] = [error]
-    seen: set[int] = set()
-    while waiting:
-        each = waiting.pop()
-        if each is not None and id(each) not in seen:
-            seen.add(id(each))
-            traceback.clear_frames(each.__traceback__)
-            waiting += [each.__cause__, each.__context__]
+    for each in chained(error):
+        traceback.clear_frames(each.__traceback__)
 
 
 def _ours(error: BaseException) -> MistError | None:

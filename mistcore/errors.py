@@ -28,7 +28,7 @@ says which of its kind (`Unreachable` with reason "dns", "refused", "tls", "time
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 __all__ = [
@@ -257,3 +257,18 @@ class BackendsFailed(MistError, ExceptionGroup):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.failures, self.machines)
+
+
+def chained(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, and every one that is chained to it or in its group, each once."""
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        each = waiting.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        waiting += [link for link in (each.__cause__, each.__context__) if link is not None]
+        if isinstance(each, BaseExceptionGroup):
+            waiting += each.exceptions

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
-from mistcore.errors import MistError
+from mistcore.errors import MistError, chained
 
 if TYPE_CHECKING:
     from mistcore.provider import Provider
@@ -101,7 +101,7 @@ def hide_in_error(error: BaseException, secrets: Iterable[str]) -> None:
     secrets = [secret for secret in secrets if len(secret) >= _SHORTEST]
     if not secrets:
         return
-    for each in _chain(error):
+    for each in chained(error):
         each.args = tuple(hide_in(value, secrets) for value in each.args)
         for name, value in list(vars(each).items()):
             if isinstance(value, (str, dict, list, tuple)):
@@ -122,17 +122,3 @@ def hide_in(value: Any, secrets: list[str]) -> Any:
     if type(value) is dict:
         return {key: hide_in(item, secrets) for key, item in value.items()}
     return value
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    waiting = [error]
-    while waiting:
-        each = waiting.pop()
-        if id(each) in seen:
-            continue
-        seen.add(id(each))
-        yield each
-        waiting += [link for link in (each.__cause__, each.__context__) if link is not None]
-        if isinstance(each, BaseExceptionGroup):
-            waiting += each.exceptions
