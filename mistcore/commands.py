@@ -19,6 +19,8 @@ _SECONDS = 60.0
 _LONGEST = 1024 * 1024
 #: So many seconds a secret is remembered: nobody wants to touch a key for every request.
 _FRESH = 300.0
+#: So many seconds a reader has to see that its process is gone; a child of that process may hold the pipe open.
+_ENDING = 1.0
 
 
 class Commands:
@@ -103,30 +105,35 @@ def _run(text: str) -> _Printed:
 
 def _output(process: subprocess.Popen[bytes], seconds: float) -> _Printed | None:
     """Return what a process prints until it ends; None if it does not end in time."""
-    from subprocess import TimeoutExpired
-
     data = bytearray()
     stream = process.stdout
     assert stream is not None  # noqa: S101 - it was asked for
 
     def read(stream: IO[bytes]) -> None:
-        while len(data) < _LONGEST and (chunk := stream.read1(65536)):  # type: ignore[attr-defined]
-            data.extend(chunk)
+        with stream:
+            while len(data) < _LONGEST and (chunk := stream.read1(65536)):  # type: ignore[attr-defined]
+                data.extend(chunk)
 
     reader = threading.Thread(target=read, args=[stream], daemon=True)
     limit = time.monotonic() + seconds
     reader.start()
     reader.join(seconds)
-    try:
-        process.wait(max(limit - time.monotonic(), 0.1) if not reader.is_alive() else 0)
-    except TimeoutExpired:
+    if reader.is_alive() or len(data) >= _LONGEST or not _ends(process, limit - time.monotonic()):
         process.kill()
         process.wait()
+        reader.join(_ENDING)
         return None
-    finally:
-        if not reader.is_alive():
-            stream.close()
     try:
         return _Printed(data.decode().rstrip("\r\n"))
     except UnicodeDecodeError:
         return _Printed("")
+
+
+def _ends(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    from subprocess import TimeoutExpired
+
+    try:
+        process.wait(max(seconds, 0.1))
+    except TimeoutExpired:
+        return False
+    return True
