@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from fakes.gce import EMAIL, PROJECT, api_error, oauth_error
 
 from mistcore import (
@@ -135,11 +137,21 @@ def test_the_key_of_another_account(account, gce, key):
     assert caught.value.reason == "unknown_account"
 
 
-def test_a_key_that_is_damaged(account, key):
-    damaged = key["private_key"][:200] + "AAAA" + key["private_key"][204:]
+@pytest.mark.parametrize("place", [40, 200, 300])
+def test_a_key_that_is_damaged(account, key, place):
+    """In its form, or in its modulus; of a key with another wrong number OpenSSL still makes right signatures."""
+    damaged = key["private_key"][:place] + "ABCD" + key["private_key"][place + 4 :]
     with pytest.raises((InvalidFields, AuthenticationFailed)) as caught:
         account(private_key=json.dumps({**key, "private_key": damaged})).check()
     assert "BEGIN" not in str(caught.value)
+
+
+def test_a_key_of_another_algorithm(account, key):
+    made = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    with pytest.raises(InvalidFields, match="RSA"):
+        account(private_key=json.dumps({**key, "private_key": made.decode()})).check()
 
 
 @pytest.mark.parametrize(("skew", "word"), [(7200, "slow"), (-7200, "fast")])

@@ -96,7 +96,16 @@ def test_a_key_that_the_environment_names(account, gce, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [None, "{", "[]", '{"type": "gdch_service_account"}', '{"type": "authorized_user"}']
+    "content",
+    [
+        None,
+        "{",
+        "[]",
+        '{"type": "gdch_service_account"}',
+        '{"type": "authorized_user"}',
+        '{"type": "service_account", "client_email": 1, "private_key": "x"}',
+        '{"type": "service_account", "client_email": "x", "private_key": "x", "token_uri": "x"}',
+    ],
 )
 def test_a_file_that_is_of_no_use(account, monkeypatch, tmp_path, content):
     if content is not None:
