@@ -175,11 +175,11 @@ class Libvirt(Provider):
         read_only = connection.read_only
         warnings: list[str] = []
         if transport not in _ENCRYPTED:
-            warnings.append(f"the connection ({transport}) is encrypted by SASL at the most")
+            warnings.append(f"The connection ({transport}) is encrypted by SASL at the most.")
         if not self.verify or parameters(self.uri).get("no_verify") == "1":
-            warnings.append("the server's identity is not verified")
+            warnings.append("The server's identity is not verified.")
         if read_only:
-            warnings.append("the connection may only read: machines cannot be changed")
+            warnings.append("The connection may only read: machines cannot be changed.")
         return Account(
             id=details["hostname"],
             name=details["hostname"],

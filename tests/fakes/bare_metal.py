@@ -30,6 +30,15 @@ def server(sshd: Sshd, **fields: Any) -> BareMetal:
     return BareMetal(**{name: value for name, value in (usual | fields).items() if value is not None})
 
 
+def harmless(commands: Path, called: Path) -> Path:
+    """Fill a folder, which is to come first in PATH, with a `shutdown` and a `sudo` that only write down their call."""
+    commands.mkdir()
+    for name in ("shutdown", "sudo"):
+        (commands / name).write_text(f'#!/bin/sh\necho "{name} $*" >>"{called}"\n')
+        (commands / name).chmod(0o755)
+    return commands
+
+
 @contextlib.contextmanager
 def agent(*keys: Path) -> Iterator[str]:
     """An SSH agent that holds these keys; its socket's path."""

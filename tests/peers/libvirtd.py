@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -53,6 +54,15 @@ class LibvirtDaemon:
     guest: Path
     pool: Path
     pid: int
+
+
+def binding() -> Any:
+    """Return libvirt's Python binding, if it is installed."""
+    try:
+        import libvirt
+    except ImportError:
+        missing("libvirt's Python binding is not installed: tests/peers/install_libvirt.py installs it")
+    return libvirt
 
 
 def port_of_nobody() -> int:
@@ -98,10 +108,7 @@ def _needed() -> None:
     absent = [name for name in _PROGRAMS if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") is None]
     if absent:
         missing(f"a libvirt daemon needs {', '.join(absent)}; the packages are in tests/peers/apt.txt")
-    try:
-        import libvirt  # noqa: F401
-    except ImportError:
-        missing("libvirt's Python binding is not installed: tests/peers/install_libvirt.py installs it")
+    binding()
     if os.geteuid() != 0:
         missing("a libvirt daemon of our own needs root, for a mount namespace")
 
@@ -284,8 +291,7 @@ def _wait(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path
 
 def _destroy_domains(uri: str) -> None:
     """End the guests: they would outlive the daemon."""
-    import libvirt
-
+    libvirt = binding()
     connection = libvirt.open(uri)
     for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
         domain.destroy()

@@ -93,7 +93,7 @@ class Sshd:
             (commands / name).chmod(0o755)
         keys = [(self.folder / f"{name}.pub").read_text() for name in ("user", "encrypted")]
         (self.folder / "authorized_keys").write_text("".join(keys))
-        self._shell.write_text("/bin/sh")
+        self.log_in_to("/bin/sh")
         _account("useradd", "-M", "-d", str(self.home), "-s", str(commands / "login"), self.user)
         _account("chpasswd", text=f"{self.user}:{_PASSWORD}")
         shutil.chown(self.home, self.user)
@@ -170,11 +170,15 @@ SetEnv PATH={self.folder}/bin:/usr/bin:/bin
     @contextlib.contextmanager
     def shell(self, path: str | Path) -> Iterator[None]:
         """Give the user another login shell for a while."""
-        self._shell.write_text(str(path))
+        self.log_in_to(path)
         try:
             yield
         finally:
-            self._shell.write_text("/bin/sh")
+            self.log_in_to("/bin/sh")
+
+    def log_in_to(self, path: str | Path) -> None:
+        """Give the user another login shell, until the end of the test; `slow` in the folder `bin` never answers."""
+        self._shell.write_text(str(path))
 
     def log(self) -> str:
         return (self.folder / "log").read_text()
@@ -277,8 +281,9 @@ def sshd_server() -> Iterator[Sshd]:
 
 
 @pytest.fixture
-def sshd(sshd_server: Sshd) -> Sshd:
+def sshd(sshd_server: Sshd) -> Iterator[Sshd]:
     """The OpenSSH server, with nothing called yet."""
     server = sshd_server
     server.mood("")
-    return server
+    yield server
+    server.log_in_to("/bin/sh")

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from fakes.bare_metal import harmless
 
 from mistcore import NotSupported, PermissionDenied, Unreachable
 from mistcore.deadline import deadline
@@ -50,11 +51,8 @@ def test_no_ssh_library_is_needed(tmp_path: Path) -> None:
 @pytest.fixture
 def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stand-ins for `shutdown` and `sudo`, first in PATH; the file that says how they were called."""
-    commands, called = tmp_path / "bin", tmp_path / "calls"
-    commands.mkdir()
-    for name in ("shutdown", "sudo"):
-        (commands / name).write_text(f'#!/bin/sh\necho "{name} $*" >>"{called}"\n')
-        (commands / name).chmod(0o755)
+    called = tmp_path / "calls"
+    commands = harmless(tmp_path / "bin", called)
     monkeypatch.setenv("PATH", f"{commands}:{os.environ['PATH']}")
     return called
 

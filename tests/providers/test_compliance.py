@@ -14,17 +14,11 @@ IDS = [name for name in Registry() if Registry().package(name) == "mistcore"]
 #: An access key's id only sounds secret.
 NOT_SECRET = {"ec2": {"api_key"}}
 
-#: Who is not put through `ProviderSuite`, and what is done instead.
-ELSEWHERE = {
-    "bare_metal": "real SSH servers",
-    "libvirt": "real daemons",
-}
-
 
 def test_none_escapes() -> None:
     texts = [path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*compliance*.py")]
     tested = {name for text in texts for name in re.findall(r"^ +provider = (\w+)$", text, re.MULTILINE)}
-    assert {name for name in IDS if Registry()[name].__name__ not in tested} == set(ELSEWHERE)
+    assert {name for name in IDS if Registry()[name].__name__ not in tested} == set()
 
 
 class TestEveryProvider(DeclarationSuite):

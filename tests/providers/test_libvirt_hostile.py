@@ -15,8 +15,7 @@ import pytest
 from fakes.memory import peak
 from fakes.patience import patient
 from fakes.relay import Meddle, Relay
-from peers import require
-from peers.libvirtd import LibvirtDaemon
+from peers.libvirtd import LibvirtDaemon, binding
 from peers.waiting import until
 
 from mistcore import Machine, MistError, ProviderError, Unreachable
@@ -58,10 +57,7 @@ WIRES: dict[str, tuple[Talk, str]] = {
 
 @pytest.fixture(autouse=True)
 def _binding() -> None:
-    try:
-        import libvirt  # noqa: F401
-    except ImportError:
-        require.missing("libvirt's Python binding is not installed: tests/peers/install_libvirt.py installs it")
+    binding()
 
 
 @pytest.fixture(autouse=True)

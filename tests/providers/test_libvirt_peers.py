@@ -16,7 +16,8 @@ from uuid import uuid4
 
 import pytest
 from fakes.patience import PATIENCE, patient
-from peers.libvirtd import LibvirtDaemon, port_of_nobody
+from peers.libvirt_guests import Guests, domain_xml
+from peers.libvirtd import LibvirtDaemon, binding, port_of_nobody
 
 from mistcore import (
     AuthenticationFailed,
@@ -31,17 +32,6 @@ from mistcore import (
 from mistcore.deadline import deadline
 from mistcore_providers.libvirt import Libvirt
 
-try:
-    import libvirt
-except ImportError:  # then the daemon's fixture says so
-    libvirt = None
-
-DOMAIN = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>16</memory><vcpu>1</vcpu>
-<os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features>
-<devices><disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{disk}'/>
-<target dev='hda' bus='ide'/></disk><serial type='null'/><controller type='usb' model='none'/>
-<memballoon model='none'/></devices></domain>"""
-
 
 @pytest.fixture
 def provider(libvirtd: LibvirtDaemon) -> Iterator[Libvirt]:
@@ -50,53 +40,27 @@ def provider(libvirtd: LibvirtDaemon) -> Iterator[Libvirt]:
 
 
 @pytest.fixture
-def raw(libvirtd: LibvirtDaemon) -> Iterator[Any]:
+def guests(libvirtd: LibvirtDaemon) -> Iterator[Guests]:
+    with Guests(libvirtd) as guests:
+        yield guests
+
+
+@pytest.fixture
+def raw(guests: Guests) -> Any:
     """The binding itself, to look behind the provider's back."""
-    connection = libvirt.open(libvirtd.uri)
-    yield connection
-    connection.close()
+    return guests.raw
 
 
 @pytest.fixture
-def define(libvirtd: LibvirtDaemon, raw: Any) -> Iterator[Callable[..., str]]:
+def define(guests: Guests) -> Callable[..., str]:
     """Define a domain and return its id; it is gone after the test."""
-    made = []
-
-    def make(name: str = "", disk: Path | None = None) -> str:
-        name = name or f"t-{uuid4().hex[:8]}"
-        made.append(raw.defineXML(DOMAIN.format(name=name, disk=disk or libvirtd.guest)).UUIDString())
-        return str(made[-1])
-
-    yield make
-    for uuid in made:
-        _remove(raw, uuid)
-
-
-def _remove(raw: Any, uuid: str) -> None:
-    try:
-        domain = raw.lookupByUUIDString(uuid)
-    except libvirt.libvirtError:
-        return
-    if domain.isActive():
-        domain.destroy()
-    domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA)
+    return guests.define
 
 
 @pytest.fixture
-def pool(libvirtd: LibvirtDaemon, raw: Any) -> Iterator[Any]:
+def pool(guests: Guests) -> Any:
     """A running storage pool with one image in it, `guest.img`."""
-    name = f"p-{uuid4().hex[:8]}"
-    folder = libvirtd.pool / name
-    folder.mkdir()
-    (folder / "guest.img").write_bytes(libvirtd.guest.read_bytes())
-    pool = raw.storagePoolCreateXML(
-        f"<pool type='dir'><name>{name}</name><target><path>{folder}</path></target></pool>", 0
-    )
-    yield pool
-    for domain in raw.listAllDomains():
-        if str(folder) in domain.XMLDesc():
-            _remove(raw, domain.UUIDString())
-    pool.destroy()
+    return guests.pool()
 
 
 def reaches(provider: Libvirt, machine_id: str, state: str, seconds: float = 20) -> bool:
@@ -404,7 +368,7 @@ def test_tls_with_the_wrong_certificates(libvirtd: LibvirtDaemon, case: str) -> 
 
 def test_tls_server_unverified_when_told_so(libvirtd: LibvirtDaemon) -> None:
     with tls(libvirtd, verify=False) as provider:
-        assert "the server's identity is not verified" in provider.check().warnings
+        assert "The server's identity is not verified." in provider.check().warnings
 
 
 def test_ssh_with_the_key_as_text_and_the_host_key_alone(libvirtd: LibvirtDaemon) -> None:
@@ -446,7 +410,7 @@ def test_ssh_host_key_that_has_changed(libvirtd: LibvirtDaemon) -> None:
 
 def test_ssh_unverified_when_told_so(libvirtd: LibvirtDaemon) -> None:
     with ssh(libvirtd, verify=False, known_hosts="") as provider:
-        assert "the server's identity is not verified" in provider.check().warnings
+        assert "The server's identity is not verified." in provider.check().warnings
 
 
 @pytest.mark.parametrize("library", ["libssh", "libssh2"])
@@ -456,7 +420,7 @@ def test_ssh_by_a_library(libvirtd: LibvirtDaemon, library: str) -> None:
     with Libvirt(uri=uri, machine_key=key, known_hosts=known) as provider:
         assert provider.check().details["transport"] == library
     with Libvirt(uri=uri, machine_key=key, verify=False) as provider:
-        assert "the server's identity is not verified" in provider.check().warnings
+        assert "The server's identity is not verified." in provider.check().warnings
     with pytest.raises(AuthenticationFailed) as refused:
         Libvirt(uri=uri, machine_key=str(libvirtd.other_key), known_hosts=known).check()
     assert refused.value.reason == "ssh_key"
@@ -676,7 +640,7 @@ def test_networks(provider: Libvirt, raw: Any) -> None:
 
 def test_addresses_from_the_leases_of_a_network(isolated_libvirtd: tuple[str, Path]) -> None:
     uri, folder = isolated_libvirtd
-    raw = libvirt.open(uri)
+    raw = binding().open(uri)
     network = raw.networkCreateXML(
         "<network><name>lan</name><bridge name='virbr-t'/><dns enable='no'/>"
         "<ip address='10.88.0.1' prefix='24'/><ip family='ipv6' address='fd00:88::1' prefix='64'/></network>"
@@ -695,8 +659,7 @@ def test_addresses_from_the_leases_of_a_network(isolated_libvirtd: tuple[str, Pa
         interface = (
             f"<interface type='network'><mac address='52:54:00:00:00:0{number}'/><source network='lan'/></interface>"
         )
-        text = DOMAIN.format(name=f"net{number}", disk=disk).replace("</devices>", f"{interface}</devices>")
-        uuids[number] = raw.defineXML(text).UUIDString()
+        uuids[number] = raw.defineXML(domain_xml(f"net{number}", disk, interface)).UUIDString()
     with Libvirt(uri=uri) as provider:
         assert find(provider, uuids[1]).private_ips == ()  # it does not run
         for number in (1, 2):
