@@ -19,6 +19,8 @@ _SECONDS = 60.0
 _LONGEST = 1024 * 1024
 #: So many seconds a secret is remembered: nobody wants to touch a key for every request.
 _FRESH = 300.0
+#: A cancelled deadline is noticed within this many seconds.
+_LOOK = 0.5
 #: So many seconds a reader has to see that its process is gone; a child of that process may hold the pipe open.
 _ENDING = 1.0
 
@@ -117,8 +119,9 @@ def _output(process: subprocess.Popen[bytes], seconds: float) -> _Printed | None
     reader = threading.Thread(target=read, args=[stream], daemon=True)
     limit = time.monotonic() + seconds
     reader.start()
-    reader.join(seconds)
-    if reader.is_alive() or len(data) >= _LONGEST or not _ends(process, limit - time.monotonic()):
+    while reader.is_alive() and (left := _left(limit)) > 0:
+        reader.join(min(left, _LOOK))
+    if reader.is_alive() or len(data) >= _LONGEST or not _ends(process, _left(limit)):
         process.kill()
         process.wait()
         reader.join(_ENDING)
@@ -127,6 +130,13 @@ def _output(process: subprocess.Popen[bytes], seconds: float) -> _Printed | None
         return _Printed(data.decode().rstrip("\r\n"))
     except UnicodeDecodeError:
         return _Printed("")
+
+
+def _left(limit: float) -> float:
+    try:
+        return remaining(limit - time.monotonic())
+    except Unreachable:
+        return 0.0
 
 
 def _ends(process: subprocess.Popen[bytes], seconds: float) -> bool:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import threading
 import traceback
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes.acme import GOOD, Acme
+from fakes.patience import HANGS
+from peers.waiting import until
 
 from mistcore import AuthenticationFailed, Backend, BackendManager, InvalidFields
 from mistcore.commands import Commands
-from mistcore.deadline import deadline
+from mistcore.deadline import Deadline, deadline
 from mistcore.registry import Registry
 from mistcore.stores import MemoryStore, open_store
 
@@ -87,20 +90,27 @@ def test_everything_that_can_be_wrong_with_it(path: Path) -> None:
     )
 
 
-def test_it_ends_with_the_deadline_and_leaves_nothing_running(path: Path) -> None:
-    script = program(path, f"echo $$ > '{path.with_name('pid')}'\nexec sleep 1000")
-    manager = manager_of(path)
-    backend = add(manager, f"cmd:'{script}'", check=False)
-    with deadline(2.0), pytest.raises(InvalidFields, match="did not end within"):
+def test_it_ends_with_the_deadline(path: Path) -> None:
+    backend = add(manager_of(path), f"cmd:sleep {HANGS}", check=False)
+    with deadline(1.0), pytest.raises(InvalidFields, match="did not end within|no time left"):
         backend.check()
-    pid = int(path.with_name("pid").read_text())
+
+
+def test_it_ends_when_its_deadline_is_cancelled_and_leaves_nothing_running(path: Path) -> None:
+    pid = path.with_name("pid")
+    script = program(path, f"echo $$ > '{pid}.new'; mv '{pid}.new' '{pid}'\nexec sleep {HANGS}")
+    backend = add(manager_of(path), f"cmd:'{script}'", check=False)
+    whole = Deadline(HANGS)
+    threading.Thread(target=lambda: (until(pid.exists, interval=0.02), whole.cancel())).start()
+    with deadline(whole), pytest.raises(InvalidFields, match="did not end within"):
+        backend.check()
     with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
+        os.kill(int(pid.read_text()), 0)
 
 
 def test_one_that_prints_without_an_end_is_stopped(path: Path) -> None:
     backend = add(manager_of(path), "cmd:yes", check=False)
-    with deadline(2.0), pytest.raises(InvalidFields, match="printed without an end"):
+    with deadline(HANGS), pytest.raises(InvalidFields, match="printed without an end"):
         backend.check()
 
 

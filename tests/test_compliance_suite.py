@@ -83,7 +83,7 @@ def failed() -> dict[str, set[str]]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
+        timeout=250,
     )
     assert result.returncode == 1, result.stdout + result.stderr
     found: dict[str, set[str]] = {}

@@ -66,7 +66,7 @@ def test_a_failure_is_never_hidden_and_costs_only_its_own_row(client) -> None:
 
 def test_one_that_hangs_is_given_up_and_does_not_hold_up_the_rest(client) -> None:
     hangs, *_ = add(client, "hangs", GOOD, GOOD)
-    walk = client.machines(partial=True, timeout=0.2, workers=1)
+    walk = client.machines(partial=True, timeout=1.5, workers=1)
     assert len(list(walk)) == 6
     assert not Acme.release.is_set()  # it hangs to this moment
     assert isinstance(walk.failures[hangs], Unreachable)
@@ -89,7 +89,7 @@ def fleet_threads() -> int:
 
 
 def settle(count: int) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while fleet_threads() > count and time.monotonic() < end:
         time.sleep(0.02)
     assert fleet_threads() == count
@@ -126,7 +126,7 @@ def test_another_thread_may_end_the_iteration(client, tokens: list[str]) -> None
     while not walk.waiting_for or len(found) < 3 * tokens.count(GOOD):
         time.sleep(0.01)
     walk.close()
-    reader.join(10)
+    reader.join(60)
     assert not reader.is_alive()
     assert list(walk) == []
 
@@ -139,7 +139,7 @@ def test_nobody_waits_for_an_answer_that_cannot_come(client) -> None:
     answers: list[object] = []
     waiting = threading.Thread(target=lambda: answers.append(asking.next_answer()), daemon=True)
     waiting.start()
-    waiting.join(10)
+    waiting.join(60)
     assert answers == [None]
     assert Acme.waited == 0
 

@@ -71,23 +71,25 @@ def in_use() -> Counter[str]:
     return kinds
 
 
-def settled(before: Counter[str]) -> Counter[str]:
-    """What is in use once no more than before is, or after a long time."""
+def left_over(before: Counter[str], clouds: list[PlainCloud]) -> Counter[str]:
+    """What is in use beside what was before, and what the servers hold of what hangs; nothing, or after a long time."""
     end = time.monotonic() + 60
-    while (now := in_use()) - before and time.monotonic() < end:
+    while True:
+        # Looked at again each time: a request that was on its way when all was left hangs a moment later.
+        theirs = sum(cloud.hanging for cloud in clouds)
+        # There may be less than before: what earlier tests left to end by itself ends now.
+        left = in_use() - (before + Counter(threads=theirs, sockets=theirs))
+        if not left or time.monotonic() > end:
+            return left
         time.sleep(0.05)
-    return now
 
 
 def settled_but_for_those_that_hang(before: Counter[str], clouds: list[PlainCloud]) -> bool:
     """Whether our side of everything is gone while the servers still hold theirs of what hangs; then theirs, too."""
-    theirs = sum(cloud.hanging for cloud in clouds)
-    expected = before + Counter(threads=theirs, sockets=theirs)
-    # There may be less: what earlier tests left to end by itself ends now.
-    assert not settled(expected) - expected
+    assert not left_over(before, clouds)
     for cloud in clouds:
         cloud.release.set()
-    assert not settled(before) - before
+    assert not left_over(before, clouds)
     return True
 
 

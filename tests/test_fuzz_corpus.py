@@ -29,5 +29,5 @@ def test_what_the_fuzzer_keeps(name: str) -> None:
     # In a process of its own: the transport that targets put under urllib3 stays there.
     pytest.importorskip("keystoneauth1", reason="the providers' packages are not installed")
     command = [sys.executable, "-c", REPLAY, str(FUZZ.parent), name]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=250)
     assert done.returncode == 0, done.stderr

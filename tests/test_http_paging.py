@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +23,7 @@ class Lists(FakeService):
         self.rows: list[Any] = [{"id": number} for number in range(rows)]
         self.most = 1000
         self.at_once = self.most_at_once = 0
+        self.meeting: threading.Barrier | None = None
 
     def cut(self, request: Request) -> tuple[list[Any], int, int]:
         page, size = int(request.query["page"]), min(int(request.query["per_page"]), self.most)
@@ -34,8 +34,9 @@ class Lists(FakeService):
         with self.lock:
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
-        time.sleep(0.02)
-        rows, _, size = self.cut(request)
+        rows, page, size = self.cut(request)
+        if self.meeting is not None and 2 <= page < 2 + self.meeting.parties:
+            self.meeting.wait()
         with self.lock:
             self.at_once -= 1
         return json_response(
@@ -112,10 +113,11 @@ def test_a_service_that_gives_fewer_than_asked_for_truncates_nothing(
 
 
 def test_pages_come_side_by_side_once_the_total_is_known(lists: Lists, session: RestSession) -> None:
+    lists.meeting = threading.Barrier(4, timeout=60)
     list(session.pages("/numbered", items="data.rows", size=10, total="meta.total", workers=4))
     assert len(lists.requests) == 10
-    assert 2 <= lists.most_at_once <= 4
-    lists.most_at_once = 0
+    assert lists.most_at_once == 4
+    lists.meeting, lists.most_at_once = None, 0
     list(session.pages("/numbered", items="data.rows", size=10))
     assert lists.most_at_once == 1
 

@@ -31,7 +31,7 @@ _TRUSTED = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "AWS_CA_BUN
 class FaultSuite(ProviderSuite):
     """`ProviderSuite`, and the means to test what a service does on bad days; see `TortureSuite`."""
 
-    most: float = 20.0
+    most: float = 50.0
     most_memory: int = 100 * 10**6
 
     @pytest.fixture

@@ -66,7 +66,7 @@ class ProviderSuite(DeclarationSuite):
     not_here: Container[str] = ()
     missing_id: str = "no-such-machine"
     seconds: float = 0.5
-    grace: float = 4.0
+    grace: float = 20.0
 
     # -- what an author says ------------------------------------------------------------------------------------------
 

@@ -70,7 +70,7 @@ class TortureSuite(AstraySuite, BurdenSuite, EntitySuite, RefusalSuite, RoundSui
 
     """
 
-    most: float = 20.0
+    most: float = 50.0
     most_memory: int = 100 * 10**6
     repeats_changes: Container[str] = ()
     odd_values: int = 200

@@ -25,6 +25,8 @@ from typing import Self
 __all__ = ["MISCHIEF", "Line", "Talk", "WireServer", "after", "pouring", "saying", "silent", "trickling"]
 
 _PART = 65536
+#: Seconds that each thread has to see that its connection was shut down: for a busy machine.
+_ENDING = 60.0
 #: What is one and the same byte all over compresses, and may be a greeting; this is neither.
 _NOISE = bytes(range(255, -1, -1)) * (_PART // 256)
 
@@ -177,9 +179,10 @@ class WireServer:
             self._ended = True
             for sock in self._sockets:
                 with contextlib.suppress(OSError):
-                    sock.shutdown(socket.SHUT_RDWR)
-        for thread in list(self._threads):
-            thread.join(5)
+                    # Below TLS: that layer is in use in another thread, and would be gone under its hands.
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        for thread in self._threads:  # first the one that accepts: after it, all others are among them
+            thread.join(_ENDING)
         for sock in self._sockets:
             sock.close()
 
@@ -209,6 +212,7 @@ class WireServer:
                 self._keep(connection)
                 connection.do_handshake()
             with connection:
-                line = Line(connection, len(self.lines))
-                self.lines.append(line)
+                with self._lock:
+                    line = Line(connection, len(self.lines))
+                    self.lines.append(line)
                 self.talk(line)

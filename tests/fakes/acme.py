@@ -6,6 +6,8 @@ import threading
 import warnings
 from collections.abc import Iterable
 
+from fakes.patience import HANGS
+
 from mistcore import (
     Account,
     AuthenticationFailed,
@@ -56,7 +58,7 @@ class Acme(Provider):
 
     def list_machines(self) -> Iterable[Machine]:
         if self.token == "hangs":
-            self.release.wait(30)
+            self.release.wait(HANGS)
         if self.token == "waits":
             type(self).waited += 1
             while not self.release.wait(0.05):

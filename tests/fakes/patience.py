@@ -13,7 +13,7 @@ from mistcore.testing.server import FakeService, Response
 
 P = TypeVar("P", bound=Provider)
 
-#: Seconds; pytest ends a test after 120.
+#: Seconds; pytest ends a test after 280.
 HANGS = 300.0
 PATIENCE = 600.0
 

@@ -51,7 +51,8 @@ class BringsAnSdk(Good):
 
 class TestGood(Torture):
     provider = Good
-    most = 20.0
+    grace = 20.0
+    most = 50.0
 
 
 for suspect in Good.__subclasses__():

@@ -68,7 +68,7 @@ def run(tmp_path: Path) -> Any:
             capture_output=True,
             text=True,
             check=False,
-            timeout=110,
+            timeout=250,
         )
         assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout

@@ -45,7 +45,7 @@ def test_the_example_of_the_suite_runs_as_it_stands(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
+        timeout=250,
     )
     assert result.returncode == 0, result.stdout
     assert int(result.stdout.split(" passed")[0].rpartition("\n")[2]) > 40

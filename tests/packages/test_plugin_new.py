@@ -20,7 +20,7 @@ def run(*arguments: object, site: Path | None = None, cwd: Path | None = None) -
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
+        timeout=250,
     )
 
 

@@ -55,7 +55,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
             sources / "broken",
         ],
         check=True,
-        timeout=110,
+        timeout=250,
     )
     return target
 

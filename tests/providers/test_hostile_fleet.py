@@ -151,7 +151,7 @@ class Fleet:
             input=json.dumps(told),
             capture_output=True,
             text=True,
-            timeout=110,
+            timeout=250,
             check=False,
         )
         assert done.returncode == 0, done.stderr
