@@ -5,7 +5,6 @@ from __future__ import annotations
 import queue
 import threading
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Executor, Future
 from typing import Generic, TypeVar
@@ -15,7 +14,8 @@ import attrs
 from mistcore.backend import Backend
 from mistcore.deadline import Deadline, deadline
 from mistcore.errand import Outcome, Parcel, ask_backend
-from mistcore.errors import InvalidFields, MistError, ProviderError, Unreachable, chained
+from mistcore.errors import InvalidFields, MistError, ProviderError, Unreachable
+from mistcore.redaction import let_go
 
 __all__ = ["Answer", "Asking", "Limits"]
 
@@ -170,7 +170,7 @@ class Asking(Generic[T]):
                 return False
             self._asked.pop(asked.backend, None)
         if error is not None:
-            _let_go(error)
+            let_go(error)
         took = time.monotonic() - asked.began if seconds is None else seconds
         self._answers.put(Answer(asked.backend, value, error, took, afar))
         return True
@@ -216,12 +216,6 @@ def _late(backend: Backend, seconds: float) -> Answer[T]:
         words, reason="timeout", remedy="Allow more time.", provider=record.provider, backend=record.title
     )
     return Answer(backend, None, error, seconds)
-
-
-def _let_go(error: BaseException) -> None:
-    """Clear what the functions held that an error came through: half an answer of 32 MB, say, for each that failed."""
-    for each in chained(error):
-        traceback.clear_frames(each.__traceback__)
 
 
 def _ours(error: BaseException) -> MistError | None:

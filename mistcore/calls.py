@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from mistcore.errors import MistError, ProviderError
-from mistcore.redaction import hide_in_error
+from mistcore.redaction import hide_in_error, let_go
 
 __all__ = ["provider_errors"]
 
@@ -26,9 +26,11 @@ def provider_errors(operation: str, *, provider: str, backend: str, secrets: Cal
     except MistError as error:
         error.provider = error.provider or provider
         error.backend = error.backend or backend
+        let_go(error)
         hide_in_error(error, secrets())
         raise
     except Exception as error:
+        let_go(error)
         hide_in_error(error, secrets())
         raise ProviderError(
             f"the provider failed in {operation}: {type(error).__name__}: {error}",

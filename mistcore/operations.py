@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mistcore.errors import InvalidFields, MissingDependency, MistError, ProviderError
 from mistcore.models import Machine
-from mistcore.redaction import hide_in_error, secrets_of_provider
+from mistcore.redaction import hide_in_error, let_go, secrets_of_provider
 
 if TYPE_CHECKING:
     from mistcore.provider import Provider
@@ -74,6 +74,7 @@ def _guarded_iterator(provider: Provider, items: Iterator[Any]) -> Iterator[Any]
 
 def _raise_ours(provider: Provider, error: Exception) -> None:
     """Raise our error for this one, or return when it is ours already or nobody knows it. No secrets are in any."""
+    let_go(error)
     hide_in_error(error, secrets_of_provider(provider))
     if isinstance(error, MistError):
         error.provider = error.provider or provider.id

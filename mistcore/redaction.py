@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from mistcore.errors import MistError, chained
 if TYPE_CHECKING:
     from mistcore.provider import Provider
 
-__all__ = ["MASK", "Quiet", "hide", "hide_in_error"]
+__all__ = ["MASK", "Quiet", "hide", "hide_in_error", "let_go"]
 
 MASK = "•••"
 """What stands in the place of a secret."""
@@ -108,6 +109,15 @@ def hide_in_error(error: BaseException, secrets: Iterable[str]) -> None:
                 setattr(each, name, hide_in(value, secrets))
         if any(secret in str(each) for secret in secrets):
             each.args = (f"{type(each).__name__}: the message held a secret and was dropped",)
+
+
+def let_go(error: BaseException) -> None:
+    """Clear what the functions held that an error came through: secrets, or half an answer of 32 MB.
+
+    Those that still run, which are the ones that called us, keep theirs.
+    """
+    for each in chained(error):
+        traceback.clear_frames(each.__traceback__)
 
 
 def hide_in(value: Any, secrets: list[str]) -> Any:

@@ -1,5 +1,7 @@
 import copy
 import pickle
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -20,6 +22,7 @@ from mistcore import (
     credential,
     secret,
 )
+from mistcore.errors import chained
 from mistcore.provider import contract_problems
 
 
@@ -223,6 +226,43 @@ def test_sdk_errors_become_ours_in_one_place_also_while_iterating() -> None:
         sdk.start_machine("1")
     with pytest.raises(MissingDependency, match="pip install no_such_sdk"):  # its translation needs the SDK, too
         Sdk(strict=True).stop_machine("1")
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_an_error_holds_no_variables_of_the_functions_it_came_through(known: bool) -> None:
+    class Held(Provider):
+        title = "Held"
+
+        def check(self) -> Account:
+            return ask("held")
+
+        def list_machines(self):
+            answer = "held"
+            yield Machine("1")
+            ask(answer)
+
+        def translate_error(self, error: Exception):
+            return ProviderError("not a number") if known else None
+
+    def ask(answer: str) -> Account:
+        try:
+            return Account(str(int(answer)))
+        except ValueError as error:
+            raise LookupError from error
+
+    def held(error: BaseException) -> list[object]:
+        frames = [frame for each in chained(error) for frame, _ in traceback.walk_tb(each.__traceback__)]
+        return [value for frame in frames if frame.f_code.co_filename == __file__ for value in frame.f_locals.values()]
+
+    def failing(function: Callable[[], object]) -> BaseException:
+        with pytest.raises((ProviderError, LookupError)) as caught:
+            function()
+        return caught.value
+
+    account = Held()
+    assert "held" in held(failing(lambda: Held.check.__wrapped__(account)))  # type: ignore[attr-defined]
+    assert "held" not in held(failing(account.check))
+    assert "held" not in held(failing(lambda: list(account.list_machines())))
 
 
 def test_a_retired_service_needs_an_address() -> None:

@@ -19,6 +19,7 @@ import attrs
 
 from mistcore import InvalidFields, MistError, ProviderError, Unreachable
 from mistcore.deadline import current_deadline
+from mistcore.others_logs import silence, silent
 from mistcore_providers import _bare_metal_errors as errors
 from mistcore_providers._bare_metal_config import FIXED_OPTIONS, Login, jump_login, options_for
 from mistcore_providers._bare_metal_errors import Where
@@ -39,6 +40,7 @@ _GRACE = 0.5
 _GREETING_WAIT = 1.0
 _JUMPS = 8
 _AUTHENTICATION = ("publickey", "keyboard-interactive", "password")
+silence("asyncssh")  # it writes down what a server says, which may be the password that it was sent
 
 
 @attrs.frozen
@@ -73,7 +75,8 @@ def run(login: Login, script: str, seconds: float) -> Answer:
 
     def work() -> None:
         try:
-            future.set_result(asyncio.run(call.perform(login, script)))
+            with silent():
+                future.set_result(asyncio.run(call.perform(login, script)))
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
             future.set_exception(error)
 

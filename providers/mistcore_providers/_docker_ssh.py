@@ -207,13 +207,17 @@ def _login_too_slow(error: Any, address: Address, certificate: bool) -> MistErro
     )
 
 
+def _hung_up(error: Any, address: Address, certificate: bool) -> MistError:
+    return Unreachable(
+        f"{address} closed the connection during the SSH login",
+        reason="network",
+        remedy="The server may be limiting logins, or was shown too many keys: give the right one as key_file.",
+    )
+
+
 def _not_let_in(error: Any, address: Address, certificate: bool) -> MistError:
     if "saw EOF" in str(error):
-        return Unreachable(
-            f"{address} closed the connection during the SSH login",
-            reason="network",
-            remedy="The server may be limiting logins, or was shown too many keys: give the right one as key_file.",
-        )
+        return _hung_up(error, address, certificate)
     return AuthenticationFailed(
         f"{address} does not let this user in with the keys tried",
         remedy="Give the key as key_file, or load it into an agent; authorized_keys there must hold its public half.",
@@ -244,6 +248,7 @@ def _ssh_failed(error: Any, address: Address, certificate: bool) -> MistError:
 #: Which exception means what; the first that fits decides.
 SSH_KINDS = (
     (LoginTooSlow, _login_too_slow),
+    (EOFError, _hung_up),
     (RemoteFailure, _remote_failure),
     (paramiko.BadHostKeyException, _changed_host_key),
     (paramiko.PasswordRequiredException, _locked_key),

@@ -50,7 +50,9 @@ async def _flood(process: Process) -> None:
     connection = process.get_extra_info("connection")
     for _ in range((200 << 20) // len(_NOISE)):
         connection.send_packet(MSG_IGNORE, String(_NOISE))
-        await asyncio.sleep(0)
+        transport = connection._transport
+        while transport is not None and transport.get_write_buffer_size() > len(_NOISE):
+            await asyncio.sleep(0.001)  # else all of it would wait here, where memory is measured
     process.stdout.write((FACTS + END).encode())
     process.exit(0)
 
@@ -72,6 +74,13 @@ def _exit(process: Process) -> None:
     process.exit(0)
 
 
+def _repeat(before: str) -> Callable[[Process], Coroutine[Any, Any, None]]:
+    async def repeat(process: Process) -> None:
+        await _say(f"{before}{process.get_extra_info('shown')}\n", _exit)(process)
+
+    return repeat
+
+
 #: What becomes of the command, by user.
 COMMANDS: dict[str, Callable[[Process], Coroutine[Any, Any, None]]] = {
     "pours": _pour,
@@ -88,7 +97,11 @@ COMMANDS: dict[str, Callable[[Process], Coroutine[Any, Any, None]]] = {
     "killed": _say(FACTS + END, lambda process: process.exit_with_signal("KILL")),
     "many": _say(FACTS + "mist-address=1: x inet 192.0.2.1/24\n" * 20_000 + END, _exit),
     "good": _say(FACTS + END, _exit),
+    "repeats": _repeat("mist-asked=1\nmist-status=1\nsudo: "),
+    "repeats half": _repeat(f"{FACTS}mist-model="),
 }
+#: Users who are refused with what they were shown to be let in, in the words of the refusal.
+REPEATING = ("told", "asked again")
 
 
 class _Door(asyncssh.SSHServer):
@@ -112,28 +125,40 @@ class _Door(asyncssh.SSHServer):
         return True
 
     def public_key_auth_supported(self) -> bool:
-        return self._user not in ("password", "dialogue")
+        return self._user not in ("password", "dialogue", *REPEATING)
 
     async def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
         self._seen.credentials.append(key.get_fingerprint())
         return await self._verdict()
 
     def password_auth_supported(self) -> bool:
-        return self._user not in ("key", "dialogue")
+        return self._user not in ("key", "dialogue", "asked again")
 
     async def validate_password(self, username: str, password: str) -> bool:
         self._seen.credentials.append(password)
+        if self._connection is not None:
+            self._connection.set_extra_info(shown=password)
+        if self._user == "told":
+            self._refuse(password)
         return await self._verdict()
 
     def kbdint_auth_supported(self) -> bool:
-        return self._user in ("dialogue", "endless dialogue")
+        return self._user in ("dialogue", "endless dialogue", "asked again")
 
     def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> Any:
         return "", "", "en-US", [("Password:", False)]
 
     def validate_kbdint_response(self, username: str, responses: Any) -> Any:
         self._seen.credentials += responses
+        if self._user == "asked again":
+            self._refuse(*responses)
         return False if self._user == "dialogue" else ("", "", "en-US", [("Password:", False)])
+
+    def _refuse(self, shown: str) -> None:
+        assert self._connection is not None
+        self._connection.send_auth_banner(f"{shown}\n")
+        self._connection.send_debug(f"it was {shown}", always_display=True)
+        self._connection.disconnect(asyncssh.DISC_BY_APPLICATION, f"{shown} is not the password")
 
     async def _verdict(self) -> bool:
         if self._user == "late verdict":
@@ -159,7 +184,7 @@ class HostileSsh:
         self.pin = self._key.get_fingerprint()
         self.port = 0
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread = threading.Thread(target=self._loop.run_forever, name="hostile-ssh", daemon=True)
 
     def known_host(self) -> str:
         """Its line in a file of known hosts."""

@@ -179,8 +179,6 @@ WAYS = (
     ("401", "none"), ("401", "all"), ("409", "greets"), ("words", "all"), ("nested", "greets"), ("xml", "all"),
     ("elsewhere", "greets"), ("packed", "all"), ("good", "all"), ("web page", "greets"), ("cut", "all"),
 )  # fmt: skip
-#: The ways that are no refusal: what is repeated there may be data, and stands in local variables.
-GOOD = ("good", "web page", "cut")
 
 
 @contextmanager

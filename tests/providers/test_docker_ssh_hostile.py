@@ -18,7 +18,7 @@ from peers.waiting import until
 from mistcore import AuthenticationFailed, MistError, ProviderError, Unreachable
 from mistcore.deadline import deadline
 from mistcore.testing.judge import leaks, secrets_of, shown_by
-from mistcore.testing.wire import MISCHIEF, WireServer, pouring, saying, silent, trickling
+from mistcore.testing.wire import MISCHIEF, WireServer, after, pouring, saying, silent, trickling
 from mistcore_providers.docker import Docker
 
 SHORT, LONG = 0.8, 10
@@ -32,6 +32,7 @@ NO_SSH = {
     "pours garbage": (MISCHIEF["pours garbage"], "network"),
     "greets without end": (pouring(b"SSH-2.0-", filler=b"x" * 65536), "timeout"),
     "stops after its greeting": (saying(GREETING, then=silent), "timeout"),
+    "hangs up in the key exchange": (saying(GREETING, then=after(b"curve25519", lambda line: None)), "network"),
     "sends a packet of noise": (saying(GREETING + b"\0\0\1\0" + bytes(range(256)) * 2, then=silent), "network"),
 }
 USERS = {
