@@ -1,5 +1,5 @@
 """The suite for authors finds what it is there to find: providers with one fault each, in
-tests/fakes/suspects.py and suspects_tortured.py."""
+tests/fakes/suspects.py, suspects_tortured.py and suspects_wired.py."""
 
 from __future__ import annotations
 
@@ -56,6 +56,11 @@ EXPECTED = {
     "AsksAgain": {"test_a_change_that_goes_wrong[start_machine]"},
     "BelievesInSuccess": {"test_a_change_that_goes_wrong[start_machine]"},
     "TrustsNobody": {"test_a_certificate_that_is_right"},
+    "TellsWhoeverListens": {"test_somebody_else_is_at_the_port[hangs up on the first words]"},
+    "BlamesThePassword": {"test_somebody_else_is_at_the_port[hangs up at once]"},
+    "WaitsForTheRest": {"test_somebody_else_is_at_the_port[says nothing]"},
+    "TakesAllThatComes": {"test_somebody_else_is_at_the_port[says garbage]"},
+    "HidesThatNobodyIsThere": {"test_nobody_is_at_the_port"},
 }
 
 
@@ -76,6 +81,7 @@ def failed() -> dict[str, set[str]]:
             "-rfE",
             "--tb=no",
             f"{suite}::TestGood",
+            f"{suite}::TestLines",
             *chosen,
         ],
         cwd=TESTS.parent,
@@ -96,6 +102,7 @@ def failed() -> dict[str, set[str]]:
 
 def test_a_good_provider_passes(failed: dict[str, set[str]]) -> None:
     assert "Good" not in failed
+    assert "Lines" not in failed
 
 
 @pytest.mark.parametrize("provider", EXPECTED)

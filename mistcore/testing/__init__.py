@@ -1,7 +1,8 @@
 """For authors of provider plugins: the suite that every provider passes, and the server to write stand-ins with.
 
-`DeclarationSuite`, `ProviderSuite` and `TortureSuite` need pytest and trustme (`pip install 'mistcore[testing]'`). They
-are imported when one of the suites is asked for; `mistcore.testing.server` and `mistcore.testing.wire` need nothing.
+`DeclarationSuite`, `ProviderSuite`, `TortureSuite` and `WireSuite` need pytest and trustme (`pip install
+'mistcore[testing]'`). They are imported when one of the suites is asked for; `mistcore.testing.server` and
+`mistcore.testing.wire` need nothing.
 Nothing else in mistcore imports this.
 """
 
@@ -14,11 +15,28 @@ if TYPE_CHECKING:
     from mistcore.testing.declaration import DeclarationSuite
     from mistcore.testing.suite import ProviderSuite
     from mistcore.testing.torture import TortureSuite
+    from mistcore.testing.wired import WireSuite
 
-__all__ = ["DeclarationSuite", "ProviderSuite", "TortureSuite"]
+__all__ = ["DeclarationSuite", "ProviderSuite", "TortureSuite", "WireSuite"]
 
-_HOMES = {"DeclarationSuite": "declaration", "ProviderSuite": "suite", "TortureSuite": "torture"}
-_ASSERTING = ("declaration", "suite", "faults", "astray", "burden", "entities", "refusals", "rounds", "torture")
+_HOMES = {
+    "DeclarationSuite": "declaration",
+    "ProviderSuite": "suite",
+    "TortureSuite": "torture",
+    "WireSuite": "wired",
+}
+_ASSERTING = (
+    "declaration",
+    "suite",
+    "faults",
+    "astray",
+    "burden",
+    "entities",
+    "refusals",
+    "rounds",
+    "torture",
+    "wired",
+)
 
 
 def __getattr__(name: str) -> Any:

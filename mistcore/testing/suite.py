@@ -28,6 +28,8 @@ from mistcore.operations import MACHINE_ACTIONS, OPERATIONS
 from mistcore.provider import Provider
 from mistcore.testing.declaration import DeclarationSuite
 from mistcore.testing.judge import leaks, machine_problems, record_problems, secrets_of, shown_by
+from mistcore.testing.server import FakeService
+from mistcore.testing.wire import WireServer, silent
 
 __all__ = ["ProviderSuite"]
 
@@ -84,8 +86,13 @@ class ProviderSuite(DeclarationSuite):
         raise NotImplementedError("write `bad(self, service)`, as the docstring of ProviderSuite shows")
 
     def hang(self, service: Any) -> None:
-        """Make the service take requests and never answer; by default as a `FakeService` does that."""
-        service.latency = 120.0
+        """Make the service take requests and never answer. Override it: the servers of mistcore.testing are known."""
+        if isinstance(service, WireServer):
+            service.talk = silent
+        elif isinstance(service, FakeService):
+            service.latency = 120.0
+        else:
+            raise NotImplementedError("write `hang(self, service)`: how the service ceases to answer")
 
     # -- what the tests use -------------------------------------------------------------------------------------------
 

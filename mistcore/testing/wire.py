@@ -7,7 +7,8 @@
         assert b"not for everybody" not in wire.received
 
 What it does with a connection is a function that is called with a `Line`, each in a thread of its own; `MISCHIEF` has
-the usual ones by name. `silent`, `saying`, `trickling`, `pouring` and `after` make others.
+the usual ones by name. `silent`, `saying`, `trickling`, `pouring` and `after` make others, and one that speaks the
+protocol makes a stand-in of the service, for `WireSuite`.
 """
 
 from __future__ import annotations

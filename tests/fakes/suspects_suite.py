@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from fakes import suspects_tortured
+from fakes import suspects_tortured, suspects_wired
 from fakes.suspects import TOKEN, Good, NoAddress, Service, WaitsForever
 
 from mistcore import Provider
-from mistcore.testing import ProviderSuite, TortureSuite
+from mistcore.testing import ProviderSuite, TortureSuite, WireSuite
 from mistcore.testing.server import Response
+from mistcore.testing.wire import WireServer
 
 
 class Suite(ProviderSuite):
@@ -40,9 +41,24 @@ class Torture(TortureSuite, Suite):
         self.repeat_page(service, lambda request: request.path == "/machines", {"after"}, more)
 
 
-def fault(cls: type[Provider]) -> type[Suite]:
-    suite = Torture if cls.__module__ == suspects_tortured.__name__ else Suite
-    return type(f"Test{cls.__name__}", (suite,), {"provider": cls})
+class Wired(WireSuite):
+    seconds = 10.0  # what is to be found is there long before, also on a slow machine
+
+    @pytest.fixture
+    def service(self) -> Iterator[WireServer]:
+        with WireServer(suspects_wired.service) as service:
+            yield service
+
+    def good(self, service: WireServer, password: str = suspects_wired.PASSWORD) -> Provider:
+        return self.provider(port=service.port, password=password)  # type: ignore[call-arg]
+
+    def bad(self, service: WireServer) -> Provider:
+        return self.good(service, "bad-password-4712")
+
+
+def fault(cls: type[Provider]) -> type[ProviderSuite]:
+    suites = {suspects_tortured.__name__: Torture, suspects_wired.__name__: Wired}
+    return type(f"Test{cls.__name__}", (suites.get(cls.__module__, Suite),), {"provider": cls})
 
 
 class BringsAnSdk(Good):
@@ -55,7 +71,7 @@ class TestGood(Torture):
     most = 50.0
 
 
-for suspect in Good.__subclasses__():
+for suspect in Good.__subclasses__() + suspects_wired.Lines.__subclasses__():
     globals()[f"Test{suspect.__name__}"] = fault(suspect)
 
 
@@ -67,3 +83,13 @@ class TestTrusting(Torture):
     """It takes what comes, and goes where it is sent."""
 
     provider = WaitsForever
+
+
+class TestLines(Wired):
+    provider = suspects_wired.Lines
+    seconds = 0.3
+
+
+class TestWaitsForTheRest(Wired):
+    provider = suspects_wired.WaitsForTheRest
+    seconds, grace = 0.3, 2.0

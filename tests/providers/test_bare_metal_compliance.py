@@ -10,11 +10,11 @@ from fakes.bare_metal import harmless, server
 from peers.sshd import Sshd
 
 from mistcore import Provider
-from mistcore.testing import ProviderSuite
+from mistcore.testing import ProviderSuite, WireSuite
 from mistcore_providers.bare_metal import BareMetal
 
 
-class TestBareMetal(ProviderSuite):
+class TestBareMetal(WireSuite):
     provider = BareMetal
 
     @pytest.fixture

@@ -12,7 +12,7 @@ from peers.libvirt_guests import Guests
 from peers.libvirtd import LibvirtDaemon, binding
 
 from mistcore import Provider
-from mistcore.testing import ProviderSuite
+from mistcore.testing import ProviderSuite, WireSuite
 from mistcore_providers.libvirt import Libvirt
 
 HOST = """<node><auth><user password='s3cret'>alice</user></auth>
@@ -23,7 +23,7 @@ HOST = """<node><auth><user password='s3cret'>alice</user></auth>
 <capacity unit='MiB'>64</capacity><target><format type='qcow2'/></target></volume></pool></node>"""
 
 
-class TestLibvirt(ProviderSuite):
+class TestLibvirt(WireSuite):
     provider = Libvirt
     missing_id = "00000000-0000-4000-8000-000000000000"
     new_machine = {"image": "guest.img", "size": "1x16", "network": "none", "domain_type": "qemu", "start": False}
@@ -36,14 +36,17 @@ class TestLibvirt(ProviderSuite):
             yield libvirtd
             os.kill(libvirtd.pid, signal.SIGCONT)
 
-    def good(self, service: LibvirtDaemon, password: str = "s3cret") -> Provider:
-        return Libvirt(uri=service.tcp, auth_user="alice", auth_password=password)
+    def good(self, service: LibvirtDaemon, password: str = "s3cret", uri: str = "") -> Provider:
+        return Libvirt(uri=uri or service.tcp, auth_user="alice", auth_password=password)
 
     def bad(self, service: LibvirtDaemon) -> Provider:
         return self.good(service, "wr0ng-password")
 
     def hang(self, service: LibvirtDaemon) -> None:
         os.kill(service.pid, signal.SIGSTOP)
+
+    def account_at_port(self, service: LibvirtDaemon, port: int) -> Provider:
+        return self.good(service, uri=f"qemu+tcp://127.0.0.1:{port}/system")
 
 
 class TestLibvirtTestDriver(ProviderSuite):
