@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,13 @@ import asyncssh
 import pytest
 from fakes.hostile_ssh import HostileSsh
 from leaks.asked import Found, ask
+from leaks.echoes import repeating
 from leaks.marks import Account, looker, mark, pem
 from leaks.shown import Logged, of_error, of_object
 from peers.sshd import Sshd
 
 from mistcore import BackendManager, InvalidFields, MistError, Registry
-from mistcore.testing.wire import Line, WireServer
+from mistcore.testing.wire import WireServer
 from mistcore_providers.bare_metal import BareMetal
 
 #: What a machine can be asked over SSH.
@@ -51,16 +51,6 @@ def keyed(sshd: Sshd) -> Iterator[Sshd]:
     file.write_text(f"{before}{''.join(lines)}")
     yield sshd
     file.write_text(before)
-
-
-@pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary files are made."""
-    folder = tmp_path / "temporary"
-    folder.mkdir(0o700)
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    monkeypatch.setenv("TMPDIR", str(folder))
-    return folder
 
 
 #: What is given, and a word of what comes of it.
@@ -151,15 +141,6 @@ def test_a_server_that_repeats_every_byte(
     nothing_leaks([*shown, *talkative.take(), ("what was sent", wire.received)])
     assert wire.received.count(b"SSH-2.0-") >= 2
     assert list(temporary.iterdir()) == []
-
-
-def repeating(line: Line) -> None:
-    """Send back whatever comes."""
-    sent = 0
-    while len(line.read()) > sent:
-        part = bytes(line.received[sent:])
-        sent += len(part)
-        line.send(part)
 
 
 @pytest.fixture(scope="module")
