@@ -12,7 +12,7 @@ from fakes.patience import HANGS, PATIENCE
 from mistcore import AuthenticationFailed, Machine, ProviderError, Unreachable
 from mistcore.deadline import deadline
 from mistcore.http import RestSession
-from mistcore.testing.server import FakeService, Request, Response, json_response, route
+from mistcore.testing.server import FakeService, Page, Request, Response, json_response, page_of, route
 
 
 class Lists(FakeService):
@@ -25,28 +25,27 @@ class Lists(FakeService):
         self.at_once = self.most_at_once = 0
         self.meeting: threading.Barrier | None = None
 
-    def cut(self, request: Request) -> tuple[list[Any], int, int]:
-        page, size = int(request.query["page"]), min(int(request.query["per_page"]), self.most)
-        return self.rows[(page - 1) * size : page * size], page, size
+    def cut(self, request: Request) -> Page:
+        return page_of(self.rows, request, most=self.most)
 
     @route("GET", "/numbered")
     def numbered(self, request: Request) -> Response:
         with self.lock:
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
-        rows, page, size = self.cut(request)
-        if self.meeting is not None and 2 <= page < 2 + self.meeting.parties:
+        page = self.cut(request)
+        if self.meeting is not None and 2 <= page.number < 2 + self.meeting.parties:
             self.meeting.wait()
         with self.lock:
             self.at_once -= 1
         return json_response(
-            {"data": {"rows": rows}, "meta": {"total": len(self.rows)}, "pages": -(-len(self.rows) // size)},
-            headers={"X-Total": str(len(self.rows))},
+            {"data": {"rows": page.rows}, "meta": {"total": page.total}, "pages": page.last},
+            headers={"X-Total": str(page.total)},
         )
 
     @route("GET", "/bare")
     def bare(self, request: Request) -> Response:
-        return json_response(self.cut(request)[0])
+        return json_response(self.cut(request).rows)
 
     @route("GET", "/links")
     def links(self, request: Request) -> Response:

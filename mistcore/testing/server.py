@@ -1,9 +1,14 @@
-"""A loopback HTTP(S) server to write stand-ins of a vendor's service with: routes, faults, latency, recorded requests.
+"""A loopback HTTP(S) server to write stand-ins of services with: routes, pages, faults, latency, recorded requests.
 
     class FakeAcme(FakeService):
         def authorize(self, request):
             if request.headers.get("Authorization") != "Bearer good":
                 return json_response({"message": "bad token"}, status=401)
+
+        @route("GET", "/v1/machines")
+        def machines(self, request):
+            page = page_of([{"id": number} for number in range(250)], request)
+            return json_response({"machines": page.rows, "total": page.total})
 
         @route("GET", "/v1/machines/{machine_id}")
         def machine(self, request, machine_id):
@@ -29,11 +34,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 import attrs
 
-__all__ = ["FakeService", "Request", "Response", "json_response", "route"]
+__all__ = ["FakeService", "Page", "Request", "Response", "json_response", "page_of", "route"]
 
 
 @attrs.frozen
@@ -99,6 +104,54 @@ def json_response(
     return Response(status, json.dumps(value).encode(), {"Content-Type": content_type, **(headers or {})})
 
 
+@attrs.frozen
+class Page:
+    """A page of a list whose pages are numbered.
+
+    Attributes:
+        rows: what is on it.
+        number: which page it is; the first is 1.
+        size: how many rows a full one has.
+        total: how many rows there are on all of them.
+
+    """
+
+    rows: list[Any]
+    number: int
+    size: int
+    total: int
+
+    @property
+    def last(self) -> int:
+        """The number of the last page; there is always a first one."""
+        return max(1, -(-self.total // self.size))
+
+
+def page_of(
+    rows: Iterable[Any],
+    request: Request,
+    *,
+    number: str = "page",
+    size: str = "per_page",
+    usual: int = 20,
+    most: int = 1000,
+) -> Page:
+    """Return the page of a list that a request asks for.
+
+    Args:
+        rows: the whole list.
+        request: the request.
+        number: what its query calls the page's number.
+        size: what its query calls the rows of a page.
+        usual: how many rows a page has if the query does not say so.
+        most: how many it has at the most.
+
+    """
+    rows = list(rows)
+    page, each = int(request.query.get(number, 1)), min(int(request.query.get(size, usual)), most)
+    return Page(rows[(page - 1) * each : page * each], page, each, len(rows))
+
+
 def route(method: str, pattern: str) -> Callable[[Any], Any]:
     """Mark a method of a `FakeService` as answering to this method and path; `{name}` matches one path segment.
 
@@ -146,6 +199,10 @@ class FakeService:
     def not_found(self, request: Request) -> Response:
         """Return the answer to a path that no route knows."""
         return json_response({"message": f"no route for {request.method} {request.path}"}, status=404)
+
+    def link(self, request: Request, **changes: Any) -> str:
+        """Return the address of a request with other values in its query, as that of the next page."""
+        return f"{self.url}{request.path}?{urlencode({**request.query, **changes})}"
 
     def fault(
         self, response: Response, *, times: int = 1, where: Callable[[Request], bool] = lambda request: True

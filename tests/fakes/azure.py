@@ -12,7 +12,6 @@ import time
 import uuid
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode
 
 import attrs
 from fakes import azure_catalog as catalog
@@ -214,9 +213,7 @@ class FakeAzure(Entra, FakeService):
         start = int(token.partition("!")[2])
         body: dict[str, Any] = {"value": rows[start : start + self.page_size]}
         if start + self.page_size < len(rows):
-            query = {k: v for k, v in request.query.items() if k.lower() != "$skiptoken"}
-            query["$skiptoken"] = f"page!{start + self.page_size}"
-            body["nextLink"] = f"{self.url}{request.path}?{urlencode(query)}"
+            body["nextLink"] = self.link(request, **{"$skiptoken": f"page!{start + self.page_size}"})
         return json_response(body)
 
     def _accept(self, request: Request, effect: Callable[[], Any], *, both: bool = True) -> Response:

@@ -17,7 +17,7 @@ from typing import Any
 from fakes.described import DescribedService
 from fakes.openapi import Granted
 
-from mistcore.testing.server import Request, Response, json_response, route
+from mistcore.testing.server import Request, Response, json_response, page_of, route
 
 TOKEN = "dop_v1_" + "a5" * 32
 _NAME = re.compile(r"[a-zA-Z0-9]?[a-z0-9A-Z.\-]*[a-z0-9A-Z]\Z")
@@ -197,25 +197,13 @@ class FakeDigitalOcean(DescribedService):
     def _listing(self, request: Request, name: str, rows: Iterable[Any], *scopes: str) -> Response:
         if refusal := self._needs(request, *scopes):
             return refusal
-        rows = list(rows)
-        page, size = int(request.query.get("page", 1)), min(int(request.query.get("per_page", 20)), 200)
-        last = max(1, -(-len(rows) // size))
-        extra = "".join(f"&{key}={value}" for key, value in request.query.items() if key not in {"page", "per_page"})
-
-        def link(number: int) -> str:
-            return f"{self.url}{request.path}?page={number}&per_page={size}{extra}"
-
-        pages = {}
-        if page > 1:
-            pages |= {"first": link(1), "prev": link(page - 1)}
-        if page < last:
-            pages |= {"next": link(page + 1), "last": link(last)}
+        page = page_of(rows, request, most=200)
+        numbers = {"first": 1, "prev": page.number - 1} if page.number > 1 else {}
+        if page.number < page.last:
+            numbers |= {"next": page.number + 1, "last": page.last}
+        pages = {word: self.link(request, page=number, per_page=page.size) for word, number in numbers.items()}
         return json_response(
-            {
-                name: rows[(page - 1) * size : page * size],
-                "links": {"pages": pages} if pages else {},
-                "meta": {"total": len(rows)},
-            }
+            {name: page.rows, "links": {"pages": pages} if pages else {}, "meta": {"total": page.total}}
         )
 
     # -- state --------------------------------------------------------------------------------------------------------

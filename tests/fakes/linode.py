@@ -20,7 +20,7 @@ from fakes.linode_catalog import IMAGES, REGIONS, TYPES, VLANS, VPCS
 from fakes.linode_document import CORRECTIONS
 from fakes.openapi import Granted
 
-from mistcore.testing.server import Request, Response, json_response, route
+from mistcore.testing.server import Request, Response, json_response, page_of, route
 
 TOKEN = "a5" * 32
 _LABEL = re.compile(r"(?=.{3,64}\Z)[a-zA-Z]((?!--|__|\.\.)[a-zA-Z0-9-_.])+\Z")
@@ -145,14 +145,12 @@ class FakeLinode(DescribedService):
         for name, value in wanted.items():
             if not name.startswith("+"):
                 rows = [row for row in rows if row.get(name) == value]
-        page, size = int(request.query.get("page", 1)), int(request.query.get("page_size", 100))
-        if not 25 <= size <= 500:
+        page = page_of(rows, request, size="page_size", usual=100)
+        if not 25 <= page.size <= 500:
             return problem(400, "Must be 25-500", "page_size")
-        pages = max(1, -(-len(rows) // size))
-        if not 1 <= page <= pages:
+        if not 1 <= page.number <= page.last:
             return problem(404)
-        shown = rows[(page - 1) * size : page * size]
-        return json_response({"data": shown, "page": page, "pages": pages, "results": len(rows)})
+        return json_response({"data": page.rows, "page": page.number, "pages": page.last, "results": page.total})
 
     # -- state --------------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 from fakes.vcloud_entities import Entities, Vm, uuid_of
 from fakes.vcloud_xml import VERSIONS_NS, element, to_json, to_xml
 
-from mistcore.testing.server import Request, Response, json_response, route
+from mistcore.testing.server import Page, Request, Response, json_response, page_of, route
 
 __all__ = ["FakeVcloud", "Vm", "uuid_of"]
 
@@ -267,12 +267,19 @@ class FakeVcloud(Entities):
     # -- lists --------------------------------------------------------------------------------------------------------
 
     def _values(self, request: Request, values: list[Any]) -> Response:
-        page, size = int(request.query.get("page", 1)), min(int(request.query.get("pageSize", 25)), self.page_limit)
-        some = values[(page - 1) * size : page * size]
-        total = len(values)
+        page = self._page(request, values)
         return json_response(
-            {"resultTotal": total, "pageCount": -(-total // size), "page": page, "pageSize": size, "values": some}
+            {
+                "resultTotal": page.total,
+                "pageCount": page.last if page.total else 0,
+                "page": page.number,
+                "pageSize": page.size,
+                "values": page.rows,
+            }
         )
+
+    def _page(self, request: Request, rows: list[Any]) -> Page:
+        return page_of(rows, request, size="pageSize", usual=25, most=self.page_limit)
 
     @route("GET", "/cloudapi/2.0.0/vdcComputePolicies")
     def list_policies(self, request: Request) -> Response:
@@ -308,27 +315,25 @@ class FakeVcloud(Entities):
             found = [one for one in found if str(one.get(name, "")) == value]
         if "sortAsc" in request.query:
             found.sort(key=lambda one: str(one.get(request.query["sortAsc"], "")))
-        page, size = int(request.query.get("page", 1)), min(int(request.query.get("pageSize", 25)), self.page_limit)
-        some = found[(page - 1) * size : page * size]
+        page = self._page(request, found)
         links = []
-        if page * size < len(found):
-            query = "&".join(f"{k}={v}" for k, v in {**request.query, "page": page + 1}.items())
+        if page.number < page.last:
             links.append(
                 element(
                     "Link",
                     rel="nextPage",
                     type="application/vnd.vmware.vcloud.query.records+xml",
-                    href=f"{self.url}/api/query?{query}",
+                    href=self.link(request, page=page.number + 1),
                 )
             )
         root = element(
             "QueryResultRecords",
             *links,
-            *(element(_TYPES[kind], **one) for one in some),
+            *(element(_TYPES[kind], **one) for one in page.rows),
             name=kind,
-            page=page,
-            pageSize=size,
-            total=len(found),
+            page=page.number,
+            pageSize=page.size,
+            total=page.total,
             href=f"{self.url}/api/query?type={kind}",
         )
         return self._respond(request, root)
