@@ -39,8 +39,11 @@ def option_for(field: CredentialField) -> click.Option:
     return click.Option([*names, field.name], metavar="VALUE", default=None, help=text)
 
 
-def read_value(field: CredentialField, value: Any) -> Any:
-    """Return a value as meant: `@PATH` is what a file holds, `-` what standard input holds; a path is made absolute."""
+def read_value(field: CredentialField, value: Any, *, hidden: bool = False) -> Any:
+    """Return a value as meant: `@PATH` is what a file holds, `-` what standard input holds; a path is made absolute.
+
+    `hidden`: it was typed without echo, so it is not shown either where it names no file.
+    """
     if not isinstance(value, str):
         return value
     if value == "-":
@@ -53,7 +56,9 @@ def read_value(field: CredentialField, value: Any) -> Any:
             return Path(value[1:]).expanduser().read_text(encoding="utf-8").strip()
         except (OSError, ValueError, RuntimeError) as error:  # no such file, no text or no name, no such ~user
             reason = getattr(error, "strerror", None) or "it is not a text file"
-            raise click.BadParameter(f"cannot read {value[1:]}: {reason}", param_hint=f"--{field.name}") from None
+        # Not within the block: the error there has the name as well.
+        value = "the file that is named after the @" if hidden else value[1:]
+        raise click.BadParameter(f"cannot read {value}: {reason}", param_hint=f"--{field.name}")
     if field.file and not is_reference(value) and "\n" not in value:
         with suppress(OSError, ValueError, RuntimeError):  # what cannot be a path is the text itself
             path = Path(value).expanduser()
@@ -84,7 +89,7 @@ def ask_for_missing(cls: type[Provider], values: dict[str, Any]) -> None:
 def ask(field: CredentialField, cls: type[Provider]) -> Any:
     """Ask a person for one field of a provider, again where the answer cannot be one: before more is asked for."""
     if field.secret:
-        return read_value(field, click.prompt(field.label, hide_input=True, err=True))
+        return read_value(field, click.prompt(field.label, hide_input=True, err=True), hidden=True)
 
     def understood(text: str) -> Any:
         value = read_value(field, text)

@@ -98,8 +98,12 @@ def _rewrite(
 
     manager = manager_of(context)
     manager.vault.unlock()
-    new = _new_passphrase(given) if kind == "sealed" and not (key_file or key_env) else None
-    count = manager.vault.rewrite(kind, passphrase=new, key_file=key_file, key_env=key_env)
+    count = manager.vault.rewrite(
+        kind,  # the passphrase is in no variable, which a traceback would show
+        passphrase=_new_passphrase(given) if kind == "sealed" and not (key_file or key_env) else None,
+        key_file=key_file,
+        key_env=key_env,
+    )
     key = manager.vault.key_source
     kept = (
         "kept as they are"

@@ -74,8 +74,7 @@ def on_a_terminal(command: list[str], *words: str, answer: str = "", **environme
     else:
         session.expect(pexpect.EOF)
         shown = session.before
-    session.close()
-    assert session.exitstatus in (0, 1, 3), shown
+    assert session.wait() in (0, 1, 3), shown
     return shown
 
 

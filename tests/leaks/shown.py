@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from leaks.marks import looker
+
 import mistcore
 import mistcore_providers
 
@@ -76,6 +78,16 @@ def of_object(thing: Any) -> Iterator[tuple[str, object]]:
             yield f"{how.__name__} refused of {name}", repr(problem)
         else:
             yield f"{how.__name__} of {name}", made if isinstance(made, bytes) else repr(made)
+
+
+def with_marks(folder: Path) -> list[str]:
+    """Return the files below a folder that hold a mark, or have one in their name."""
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    return sorted(
+        str(path.relative_to(folder))
+        for path in files
+        if looker().forms(path.read_bytes()) or looker().forms(path.name)
+    )
 
 
 class Logged(logging.Handler):

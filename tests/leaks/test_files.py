@@ -13,23 +13,14 @@ from pathlib import Path
 import pytest
 from leaks import services
 from leaks.commands import mist
-from leaks.marks import accounts, looker, mark
+from leaks.marks import accounts, mark
+from leaks.shown import with_marks
 
 import mistcore
 from mistcore import BackendManager
 
 pytestmark = pytest.mark.usefixtures("quick")
 CHOSEN = ("linode", "azure", "openstack", "bare_metal", "gce")
-
-
-def with_marks(folder: Path) -> list[str]:
-    """Return the files below a folder that hold a mark, or have one in their name."""
-    files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
-    return sorted(
-        str(path.relative_to(folder))
-        for path in files
-        if looker().forms(path.read_bytes()) or looker().forms(path.name)
-    )
 
 
 def open_to_others(folder: Path) -> list[str]:
