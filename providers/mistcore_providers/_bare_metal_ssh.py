@@ -88,7 +88,7 @@ def run(login: Login, script: str, seconds: float) -> Answer:
                 raise call.timed_out()
         return future.result()
     finally:
-        call.abandoned.set()
+        call.abandon()
 
 
 class _Client(asyncssh.SSHClient):
@@ -166,9 +166,22 @@ class _Call:
         self._settle = 0.0
         self._sockets: list[socket.socket] = []
         self._open: list[asyncssh.SSHClientConnection] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[Any] | None = None
 
     def left(self) -> float:
         return self._end - time.monotonic()
+
+    def abandon(self) -> None:
+        """End what is still under way; nobody waits for it any more."""
+        self.abandoned.set()
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended
+                self._loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
 
     def timed_out(self) -> Unreachable:
         client, where = self._client, self._where
@@ -184,6 +197,7 @@ class _Call:
         return self.left()
 
     async def perform(self, login: Login, script: str) -> Answer:
+        self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self.left()):
                 reached = await self._log_in(login)
@@ -192,13 +206,7 @@ class _Call:
         except TimeoutError as error:
             raise self.timed_out() from error
         finally:
-            for connection in reversed(self._open):
-                connection.close()
-                with contextlib.suppress(Exception):
-                    await asyncio.wait_for(connection.wait_closed(), 0.5)
-            await asyncio.sleep(self._settle)  # let the loop take its leave of sockets and of a ProxyCommand
-            for sock in self._sockets:
-                sock.close()
+            await self._leave()
         return Answer(
             output=output,
             whole=whole,
@@ -207,6 +215,17 @@ class _Call:
             host_key=fingerprint(reached.connection.get_server_host_key()),
             address=reached.address,
         )
+
+    async def _leave(self) -> None:
+        self._task = None  # this is not cancelled
+        for connection in reversed(self._open):
+            connection.close()
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(connection.wait_closed(), 0.5)
+            connection.abort()  # which changes nothing where the goodbye was taken
+        await asyncio.sleep(self._settle)  # let the loop take its leave of sockets and of a ProxyCommand
+        for sock in self._sockets:
+            sock.close()
 
     async def _log_in(self, login: Login, via: _Reached | None = None, depth: int = 0) -> _Reached:
         """Log in to one host, through the jump hosts that the configuration names, each logged in to alike."""

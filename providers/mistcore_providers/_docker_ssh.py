@@ -23,6 +23,8 @@ from mistcore_providers._docker_tls import as_file
 _SDK: Any = sshconn  # it has no types, and those that can be inferred do not fit its own use
 # What it logs of a login that fails reaches the caller as an error; without a handler, Python would print it as well.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
+#: Seconds that the other side has to say how the command ended, once it has.
+_STATUS = 5.0
 _COMMAND = "docker system dial-stdio"  # what `docker -H ssh://…` runs there, too
 
 
@@ -127,6 +129,7 @@ class _ChannelSocket(io.RawIOBase):
     def __init__(self, channel: Any) -> None:
         self._channel = channel
         self._answered = False
+        self._said = b""
         self.settimeout = channel.settimeout
         self.gettimeout = channel.gettimeout
 
@@ -161,12 +164,12 @@ class _ChannelSocket(io.RawIOBase):
 
     def _complain(self) -> None:
         """Raise what the command wrote to its standard error, if it has ended without an answer."""
-        if not self._channel.status_event.wait(1):
+        if not self._channel.status_event.wait(_STATUS):
             return
-        said = b""
-        while len(said) < 2000 and (piece := self._channel.recv_stderr(2000)):
-            said += piece
-        words = said.decode(errors="replace").strip()
+        # Kept, since what comes after a while is read by the next call: the status may be sent before all words are.
+        while len(self._said) < 2000 and (piece := self._channel.recv_stderr(2000)):
+            self._said += piece
+        words = self._said.decode(errors="replace").strip()
         raise RemoteFailure(words or f"{_COMMAND} ended with status {self._channel.recv_exit_status()}")
 
 

@@ -53,7 +53,7 @@ def agent(*keys: Path) -> Iterator[str]:
             yield path
         finally:
             process.terminate()
-            process.wait(5)
+            process.wait(60)
 
 
 @contextlib.contextmanager
@@ -79,6 +79,6 @@ def listener(answer: Callable[[socket.socket], None]) -> Iterator[int]:
             yield listening.getsockname()[1]
         finally:
             listening.shutdown(socket.SHUT_RDWR)
-            thread.join(5)
+            thread.join(60)
             for connection in taken:
                 connection.close()

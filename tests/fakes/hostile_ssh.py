@@ -173,11 +173,13 @@ class HostileSsh:
         port: where it listens, on the loopback.
         pin: the fingerprint of its key.
         users: who began to log in.
+        commands: the users whose command was begun.
         credentials: the passwords, and the fingerprints of the keys, that it was shown.
     """
 
     def __init__(self, compression: Sequence[str] = ("none",)) -> None:
         self.users: list[str] = []
+        self.commands: list[str] = []
         self.credentials: list[str] = []
         self._compression = compression
         self._key = asyncssh.generate_private_key("ssh-ed25519")
@@ -192,14 +194,14 @@ class HostileSsh:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._server = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
+        self._server = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(60)
         self.port = self._server.get_port()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(60)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(60)
         self._loop.close()
 
     async def _listen(self) -> asyncssh.SSHAcceptor:
@@ -215,7 +217,9 @@ class HostileSsh:
         )
 
     async def _process(self, process: Process) -> None:
-        await COMMANDS[str(process.get_extra_info("username")).replace("_", " ")](process)
+        user = str(process.get_extra_info("username")).replace("_", " ")
+        self.commands.append(user)
+        await COMMANDS[user](process)
 
     async def _end(self) -> None:
         self._server.close()

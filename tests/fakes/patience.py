@@ -6,9 +6,12 @@ What ends although it meets both has ended by the deadline in force, for nothing
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from mistcore import Provider
+from mistcore.deadline import Deadline, deadline
 from mistcore.testing.server import FakeService, Response
 
 P = TypeVar("P", bound=Provider)
@@ -29,3 +32,23 @@ def hold(service: FakeService) -> threading.Event:
     release = threading.Event()
     service.fault(Response(), where=lambda request: not release.wait(HANGS))
     return release
+
+
+@contextmanager
+def deadline_once(happened: Callable[[], object]) -> Iterator[None]:
+    """Put a deadline over the block that is over once something has happened, however long that takes."""
+    whole, over = Deadline(HANGS), threading.Event()
+
+    def watch() -> None:
+        while not happened() and not over.wait(0.01):
+            pass
+        whole.cancel()
+
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
+    try:
+        with deadline(whole):
+            yield
+    finally:
+        over.set()
+        watching.join()

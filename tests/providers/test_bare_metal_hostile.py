@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import asyncssh
 import pytest
 from fakes.hostile_ssh import HostileSsh
 from fakes.memory import peak
-from fakes.patience import patient
+from fakes.patience import deadline_once, patient
+from peers.waiting import until
 
 from mistcore import AuthenticationFailed, MistError, ProviderError, Unreachable
 from mistcore.deadline import deadline
@@ -18,8 +19,8 @@ from mistcore.testing.wire import MISCHIEF, WireServer, after, pouring, saying, 
 from mistcore_providers.bare_metal import BareMetal
 
 PASSWORD = "not for everybody"
-#: The deadline over what would last for ever, and over what ends by itself.
-SHORT, LONG = 0.6, 10
+#: The deadline over what ends by itself.
+LONG = 100
 #: MiB that a login and its output may need at most; the servers send 200.
 MOST = 80
 GREETING = b"SSH-2.0-Hostile\r\n"
@@ -62,13 +63,17 @@ def account(port: int, user: str = "root", **fields: str) -> BareMetal:
     return patient(BareMetal(machine_ip="127.0.0.1", machine_port=port, machine_user=user.replace(" ", "_"), **fields))
 
 
-def fails(provider: BareMetal, seconds: float = LONG) -> MistError:
-    """The error that a listing ends with: within the deadline, of little memory, and showing no secret."""
-    with peak() as memory, deadline(seconds), pytest.raises(MistError) as raised:
+def fails(provider: BareMetal, once: Callable[[], object] | None = None) -> MistError:
+    """The error that a listing ends with: of little memory, showing no secret, and leaving nothing behind.
+
+    What nobody else ends, the deadline does, once something has happened.
+    """
+    end = deadline(LONG) if once is None else deadline_once(once)
+    with peak() as memory, end, pytest.raises(MistError) as raised:
         list(provider.list_machines())
     assert memory.grown < MOST
     assert leaks(secrets_of(provider), shown_by(raised.value)) == []
-    assert not [thread for thread in threading.enumerate() if thread.name == "mistcore-ssh"]
+    until(lambda: not [thread for thread in threading.enumerate() if thread.name == "mistcore-ssh"], 60, 0.01)
     return raised.value
 
 
@@ -76,7 +81,8 @@ def fails(provider: BareMetal, seconds: float = LONG) -> MistError:
 def test_what_is_no_ssh_server(name: str, key: str) -> None:
     talk, reason = NO_SSH[name]
     with WireServer(talk) as wire:
-        error = fails(account(wire.port, password=PASSWORD, machine_key=key), SHORT if name in LASTING else LONG)
+        once = (lambda: wire.received) if name in LASTING else None
+        error = fails(account(wire.port, password=PASSWORD, machine_key=key), once)
     assert (type(error), error.reason) == (Unreachable, reason)
     assert PASSWORD.encode() not in wire.received
     assert wire.received.startswith(b"SSH-2.0-") or not wire.received
@@ -84,8 +90,9 @@ def test_what_is_no_ssh_server(name: str, key: str) -> None:
 
 @pytest.mark.parametrize("user", ["pours", "trickles", "hangs"])
 def test_output_without_end(hostile: HostileSsh, user: str) -> None:
-    seconds = LONG if user == "pours" else 2 * SHORT
-    error = fails(account(hostile.port, user, password=PASSWORD, host_key=hostile.pin), seconds)
+    hostile.commands.clear()
+    once = (lambda: hostile.commands) if user != "pours" else None
+    error = fails(account(hostile.port, user, password=PASSWORD, host_key=hostile.pin), once)
     if user == "pours":
         assert isinstance(error, ProviderError)
         assert "answers without end" in error.message
@@ -134,7 +141,8 @@ def test_nothing_is_unpacked_that_may_burst() -> None:
 
 @pytest.mark.parametrize("user", ["never asked", "late verdict"])
 def test_a_login_without_end(hostile: HostileSsh, user: str) -> None:
-    error = fails(account(hostile.port, user, password=PASSWORD, host_key=hostile.pin), 2 * SHORT)
+    hostile.users.clear()
+    error = fails(account(hostile.port, user, password=PASSWORD, host_key=hostile.pin), lambda: hostile.users)
     assert (type(error), error.reason) == (Unreachable, "timeout")
     assert "the login to" in error.message
 

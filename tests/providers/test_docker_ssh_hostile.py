@@ -21,7 +21,7 @@ from mistcore.testing.judge import leaks, secrets_of, shown_by
 from mistcore.testing.wire import MISCHIEF, WireServer, after, pouring, saying, silent, trickling
 from mistcore_providers.docker import Docker
 
-SHORT, LONG = 0.8, 10
+SHORT, LONG = 0.8, 100
 MOST = 80
 GREETING = b"SSH-2.0-Hostile\r\n"
 
@@ -64,7 +64,7 @@ def key() -> str:
 def _no_thread_stays(hostile: HostileSsh) -> Iterator[None]:
     before = set(threading.enumerate())
     yield
-    until(lambda: not [each for each in threading.enumerate() if each not in before], 5, 0.01)
+    until(lambda: not [each for each in threading.enumerate() if each not in before], 60, 0.01)
 
 
 def fails(port: int, user: str, key: str, seconds: float) -> MistError:
