@@ -25,8 +25,10 @@ R = TypeVar("R")
 _CLOSE_SECONDS = 2.0
 #: So many calls may be stuck in libvirt at once before no more are made: each one holds a thread and a socket.
 _STUCK_AT_MOST = 8
-#: So often, and so many seconds apart, a call that is over its time is hung up on until it has come back.
+#: So often, and so many seconds apart, a call that is over its time is hung up on until it has come back: before the
+#: error is raised, and afterwards, since on a busy machine its thread may be on its way into a wait, or out of one.
 _HANG_UPS, _BETWEEN = 4, 0.05
+_LATER, _BETWEEN_LATER = 60, 0.5
 _open_ones: WeakSet[Connection] = WeakSet()
 
 
@@ -146,6 +148,8 @@ class Connection:
         def tracked() -> R:
             call.thread = threading.get_native_id()
             try:
+                if call.stuck:
+                    raise TimeoutError  # given up before its thread had its turn: nobody waits for it
                 return function()
             finally:
                 call.ended.set()
@@ -155,20 +159,27 @@ class Connection:
             call.stuck = True
             if raw is not None:
                 self._drop(raw)
-            self._hang_up(call)
+            if not self._hang_up(call, _HANG_UPS, _BETWEEN):
+                hanging_up = [call, _LATER, _BETWEEN_LATER]
+                threading.Thread(target=self._hang_up, args=hanging_up, name="mistcore-libvirt", daemon=True).start()
 
         return bounded(tracked, seconds, abandoned=abandoned)
 
-    def _hang_up(self, call: _Call) -> None:
-        """End a call that is over its time by closing what it waits for, unless that serves another call as well."""
-        others = [each for each in list(self._calls) if call.raw is not None and each.raw is call.raw]
-        if not all(each.stuck for each in others):
-            return
-        for _ in range(_HANG_UPS):
+    def _hang_up(self, call: _Call, times: int, between: float) -> bool:
+        """End a call that is over its time by closing what it waits for, unless that serves another call as well.
+
+        Return whether that is done, or for the other call to do.
+        """
+        for _ in range(times):
+            others = [each for each in list(self._calls) if call.raw is not None and each.raw is call.raw]
+            if not all(each.stuck for each in others):
+                return True
             for each in {call, *others}:
-                hang_up(each.thread)
-            if call.ended.wait(_BETWEEN):
-                return
+                if not each.ended.is_set():
+                    hang_up(each.thread)
+            if call.ended.wait(between):
+                return True
+        return False
 
     def _drop(self, raw: Any) -> None:
         """Forget this connection.

@@ -164,7 +164,7 @@ class FakeDigitalOcean(DescribedService):
     def dress(self, request: Request, response: Response) -> None:
         response.headers.setdefault("ratelimit-limit", "5000")
         response.headers.setdefault("ratelimit-remaining", str(5000 if self.quota is None else max(self.quota, 0)))
-        response.headers.setdefault("ratelimit-reset", str(int(time.time()) + 3))
+        response.headers.setdefault("ratelimit-reset", str(int(time.time()) + 60))
 
     def granted(self, request: Request) -> Granted | None:
         scopes = self.tokens.get(_token(request))

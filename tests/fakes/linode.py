@@ -104,7 +104,7 @@ class FakeLinode(DescribedService):
         scopes = self.tokens.get(_token(request))
         response.headers.setdefault("X-RateLimit-Limit", "800")
         response.headers.setdefault("X-RateLimit-Remaining", str(800 if self.quota is None else max(self.quota, 0)))
-        response.headers.setdefault("X-RateLimit-Reset", str(int(time.time()) + 3))
+        response.headers.setdefault("X-RateLimit-Reset", str(int(time.time()) + 60))
         if scopes is not None:
             response.headers.setdefault("X-OAuth-Scopes", scopes)
 

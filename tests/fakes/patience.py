@@ -52,3 +52,14 @@ def deadline_once(happened: Callable[[], object]) -> Iterator[None]:
     finally:
         over.set()
         watching.join()
+
+
+def looked_after(service: FakeService) -> Callable[[], bool]:
+    """Return what tells whether something was asked for from now on, and then looked at: its answer has come, then."""
+    before = len(service.requests)
+
+    def looked() -> bool:
+        methods = [request.method for request in service.requests[before:]]
+        return "POST" in methods and methods[-1] != "POST"
+
+    return looked

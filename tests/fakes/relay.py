@@ -39,8 +39,8 @@ class Relay:
         for sock in self._sockets:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(5)
+        for thread in self._threads:  # first the one that accepts: after it, all others are among them
+            thread.join(60)
         for sock in self._sockets:
             sock.close()
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import attrs
 import pytest
+from peers.ports import free_ports
 from peers.require import missing
 
 IMAGE = "mistcore/busybox:1"
@@ -162,9 +163,7 @@ def _prepare(folder: Path) -> tuple[DockerEngine, list[str]]:
         return certificate
 
     server = issue(authority, "server", "localhost", "127.0.0.1")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     engine = DockerEngine(
         folder=folder,
         pid=0,
@@ -195,7 +194,7 @@ def _prepare(folder: Path) -> tuple[DockerEngine, list[str]]:
     return engine, options
 
 
-def _wait_until_ready(engine: DockerEngine, process: subprocess.Popen[bytes], seconds: float = 60) -> None:
+def _wait_until_ready(engine: DockerEngine, process: subprocess.Popen[bytes], seconds: float = 150) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end and process.poll() is None:
         with suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
@@ -234,7 +233,7 @@ def _import_image(engine: DockerEngine) -> None:
 def _stop(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGTERM)
     try:
-        process.wait(20)
+        process.wait(60)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait(10)

@@ -18,6 +18,7 @@ from typing import Any
 
 import attrs
 import pytest
+from peers.ports import free_ports
 from peers.require import missing
 
 #: A boot sector that waits for the ACPI power button and then powers off (machine "pc": PM1 registers at 0x600). It
@@ -63,13 +64,6 @@ def binding() -> Any:
     except ImportError:
         missing("libvirt's Python binding is not installed: tests/peers/install_libvirt.py installs it")
     return libvirt
-
-
-def port_of_nobody() -> int:
-    """Return a TCP port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")
@@ -127,7 +121,7 @@ def _short_folder() -> Path:
 
 
 def _start(folder: Path, started: list[subprocess.Popen[bytes]]) -> LibvirtDaemon:
-    tcp, tls, ssh = port_of_nobody(), port_of_nobody(), port_of_nobody()
+    tcp, tls, ssh = free_ports(3)
     _prepare(folder, tcp, tls)
     started.append(_run_in_namespace(folder))
     _wait(lambda: (folder / "run/libvirt-sock").exists() and _answers(tcp), started[0], folder / "libvirtd.log")
@@ -278,7 +272,7 @@ def _answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _wait(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, seconds: float = 30) -> None:
+def _wait(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not ready():
         if process.poll() is not None or time.monotonic() > end:
@@ -301,7 +295,7 @@ def _destroy_domains(uri: str) -> None:
 def _stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
-        process.wait(15)
+        process.wait(60)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.wait(5)
+        process.wait(60)

@@ -6,7 +6,6 @@ import contextlib
 import importlib.util
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -17,17 +16,16 @@ from typing import Any
 
 import pytest
 from peers import require
+from peers.ports import free_ports
 
-_READY = 60.0
+_READY = 150.0
 
 
 class Moto:
     """The server. `reset()` empties its accounts; within `enforcing()` it checks who asks and whether they may."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        (port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{port}"
         self._log = folder / "moto.log"
         settings = {
@@ -96,10 +94,10 @@ class Moto:
         """End the process."""
         self._process.terminate()
         try:
-            self._process.wait(5)
+            self._process.wait(30)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait(5)
+            self._process.wait(30)
 
     def _enforce(self, free_calls: str) -> None:
         self._ask("/moto-api/reset-auth", free_calls.encode())

@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 from peers import require
+from peers.ports import free_ports
 
 PASSWORD = "s3cret/pass@word:%"  # all that a URL has to quote
 QUOTED = "s3cret%2Fpass%40word%3A%25"
@@ -34,8 +34,7 @@ class Postgresql:
         self._account = account
         self._process: subprocess.Popen[bytes] | None = None
         self._schemas = 0
-        with socket.create_server((self.host, 0)) as free:
-            self.port = free.getsockname()[1]
+        (self.port,) = free_ports(1)
         password = folder / "password"
         password.write_text(PASSWORD)
         for each in (folder, password):
@@ -59,7 +58,7 @@ class Postgresql:
             self._process = subprocess.Popen(
                 [self._programs / "postgres", "-D", self._folder / "data", *options], **self._as_account(), stdout=log
             )
-        until = time.monotonic() + 30
+        until = time.monotonic() + 100
         while True:
             assert self._process.poll() is None, (self._folder / "log").read_text()
             try:
@@ -75,7 +74,7 @@ class Postgresql:
         """End it at once, whoever is connected."""
         if self._process:
             self._process.send_signal(signal.SIGINT)
-            self._process.wait(30)
+            self._process.wait(100)
         self._process = None
 
     def url(self, schema: str = "", *, user: str = "owner", password: str = QUOTED, database: str = "postgres") -> str:

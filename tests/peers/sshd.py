@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from peers import require
+from peers.ports import free_ports
 
 _SSHD = "/usr/sbin/sshd"
 _PASSWORD = "correct horse battery"
@@ -42,7 +43,7 @@ exec "$@"
 _LOGIN = """#!/bin/sh
 exec "$(cat "SHELL")" "$@"
 """
-_SLOW = "#!/bin/sh\nexec sleep 30\n"
+_SLOW = "#!/bin/sh\n: >BEGUN\nexec sleep 30\n"
 _ENDLESS = "#!/bin/sh\nexec yes 0123456789012345678901234567890123456789\n"
 
 
@@ -64,8 +65,9 @@ class Sshd:
         self.key, self.other, self.encrypted = folder / "user", folder / "other", folder / "encrypted"
         self.home = folder / "home"
         self._calls, self._mood, self._shell = self.home / "calls", folder / "mood", folder / "shell"
+        self.begun = self.home / "begun"
         self._processes: list[subprocess.Popen[bytes]] = []
-        self.port, self.password_port, self.certified_port, self.both_port, self.mute_port = _free_ports(5)
+        self.port, self.password_port, self.certified_port, self.both_port, self.mute_port = free_ports(5)
 
     def start(self) -> None:
         self.folder.chmod(0o755)
@@ -87,7 +89,12 @@ class Sshd:
             ("endless", _ENDLESS),
             ("login", _LOGIN),
         ):
-            for word, path in (("CALLS", self._calls), ("MOOD", self._mood), ("SHELL", self._shell)):
+            for word, path in (
+                ("CALLS", self._calls),
+                ("MOOD", self._mood),
+                ("SHELL", self._shell),
+                ("BEGUN", self.begun),
+            ):
                 text = text.replace(word, str(path))
             (commands / name).write_text(text)
             (commands / name).chmod(0o755)
@@ -156,7 +163,7 @@ SetEnv PATH={self.folder}/bin:/usr/bin:/bin
     def stop(self) -> None:
         for process in self._processes:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
         with contextlib.suppress(subprocess.CalledProcessError):
             _account("userdel", "-f", self.user)
 
@@ -231,27 +238,19 @@ def _run(*command: str, text: str = "") -> str:
 
 def _account(*command: str, text: str = "") -> None:
     """Change the machine's accounts; somebody else may be doing so just now, and hold their lock."""
-    for again in range(20):
+    for again in range(100):
         try:
             _run(*command, text=text)
         except subprocess.CalledProcessError as error:
-            if "lock" not in error.stderr or again == 19:
+            if "lock" not in error.stderr or again == 99:
                 raise
             time.sleep(0.5)
         else:
             return
 
 
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [taken.getsockname()[1] for taken in sockets]
-    for taken in sockets:
-        taken.close()
-    return ports
-
-
 def _wait_for_port(port: int) -> None:
-    end = time.monotonic() + 15
+    end = time.monotonic() + 100
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from fakes.bare_metal import agent, server
+from fakes.patience import deadline_once
 from peers.sshd import Sshd, fingerprint
 
 from mistcore import (
@@ -276,12 +277,17 @@ def test_in_a_thread_whose_event_loop_is_running(sshd: Sshd) -> None:
 
 
 def test_a_command_that_does_not_end_in_time(sshd: Sshd) -> None:
-    with sshd.shell(sshd.folder / "bin" / "slow"), deadline(1.5), pytest.raises(Unreachable) as raised:
+    sshd.begun.unlink(missing_ok=True)
+    with (
+        sshd.shell(sshd.folder / "bin" / "slow"),
+        deadline_once(sshd.begun.exists),
+        pytest.raises(Unreachable) as raised,
+    ):
         server(sshd).check()
     assert raised.value.reason == "timeout"
     assert "running a script" in raised.value.message
 
 
 def test_output_that_never_ends(sshd: Sshd) -> None:
-    with sshd.shell(sshd.folder / "bin" / "endless"), deadline(20), pytest.raises(Exception, match="without end"):
+    with sshd.shell(sshd.folder / "bin" / "endless"), deadline(100), pytest.raises(Exception, match="without end"):
         server(sshd).check()

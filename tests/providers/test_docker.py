@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from fakes.docker import DockerProxy, FakeRegistry
 from peers.docker_engine import DockerEngine
+from peers.waiting import until
 
 from mistcore import (
     BackendManager,
@@ -25,6 +27,7 @@ from mistcore import (
     Unreachable,
 )
 from mistcore.deadline import deadline
+from mistcore.testing.server import Response
 from mistcore_providers.docker import Docker
 
 
@@ -238,10 +241,11 @@ def test_a_missing_image_is_fetched_when_asked(docker: Docker, clean_engine: Doc
 
 def test_fetching_may_take_longer_than_a_call(clean_engine: DockerEngine) -> None:
     class Quick(Docker):
-        default_timeout = 1.0
+        default_timeout = 5.0
 
+    longer = [5.5]
     with FakeRegistry() as registry, Quick(docker_host=f"unix://{clean_engine.socket}") as docker:
-        registry.latency = 1.2  # each answer takes longer than a call may
+        registry.fault(Response(), where=lambda request: bool(longer and time.sleep(longer.pop())))
         try:
             docker.create_machine("tiny", image=registry.image, pull=True, start=False, network="none")
             assert registry.requests
@@ -357,15 +361,26 @@ def test_storage_goes_with_the_container_when_asked(docker: Docker, clean_engine
         api.close()
 
 
+def is_ready(engine: DockerEngine, name: str) -> bool:
+    """Whether the container listens to signals by now: it has made a file."""
+    api = engine.api()
+    try:
+        return any(change["Path"] == "/ready" for change in api.diff(name) or ())
+    finally:
+        api.close()
+
+
 def test_stopping_waits_as_long_as_the_container_was_promised(docker: Docker, clean_engine: DockerEngine) -> None:
-    stubborn = "trap '' TERM; while true; do sleep 0.1; done"
+    stubborn = "trap '' TERM; touch /ready; while true; do sleep 0.1; done"
     clean_engine.run("slow", "sh", "-c", stubborn, stop_timeout=3)
+    until(lambda: is_ready(clean_engine, "slow"), 100, 0.05)
     with deadline(1), pytest.raises(Unreachable) as caught:
         docker.stop_machine("slow")
     assert caught.value.reason == "timeout"
     clean_engine.remove_all()
-    tidy = "trap 'sleep 1; exit 7' TERM; while true; do sleep 0.1; done"
-    clean_engine.run("slow", "sh", "-c", tidy, stop_timeout=30)
+    tidy = "trap 'sleep 1; exit 7' TERM; touch /ready; while true; do sleep 0.1; done"
+    clean_engine.run("slow", "sh", "-c", tidy, stop_timeout=100)
+    until(lambda: is_ready(clean_engine, "slow"), 100, 0.05)
     docker.stop_machine("slow")
     assert only(docker).state is MachineState.STOPPED
     assert clean_engine.api().inspect_container("slow")["State"]["ExitCode"] == 7  # it came to its own end

@@ -13,7 +13,7 @@ import pytest
 import trustme
 from fakes.docker_life import PASSWORD, USER, LivingDocker
 from fakes.memory import peak
-from fakes.patience import patient
+from fakes.patience import deadline_once, patient
 
 from mistcore import (
     AuthenticationFailed,
@@ -33,7 +33,7 @@ from mistcore.testing.wire import MISCHIEF, Talk, WireServer, after, pouring, sa
 from mistcore_providers.docker import Docker
 
 #: The deadline over what would last for ever, and over what ends by itself.
-SHORT, LONG = 0.4, 10
+SHORT, LONG = 0.4, 100
 #: MiB that a call may need at most: an answer of 64 is still read, and the servers send 200.
 MOST = 150
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -119,9 +119,16 @@ WIRES: dict[str, tuple[Talk, type[MistError], str]] = {
 }
 
 
-def fails(docker: Docker, seconds: float = LONG, call: Callable[[], Any] | None = None) -> MistError:
+def fails(
+    docker: Docker,
+    seconds: float = LONG,
+    call: Callable[[], Any] | None = None,
+    *,
+    once: Callable[[], object] | None = None,
+) -> MistError:
     """The error that a call ends with: within the deadline, of little memory, and showing no secret."""
-    with peak() as memory, deadline(seconds), pytest.raises(MistError) as raised:
+    end = deadline(seconds) if once is None else deadline_once(once)
+    with peak() as memory, end, pytest.raises(MistError) as raised:
         (call or docker.check)()
     assert memory.grown < MOST
     assert leaks(secrets_of(docker), shown_by(raised.value)) == []
@@ -283,6 +290,10 @@ def test_an_image_whose_fetching_never_ends() -> None:
 
     with WireServer(engine) as wire:
         docker = patient(Docker(docker_host=f"tcp://127.0.0.1:{wire.port}"))
-        error = fails(docker, 0.8, lambda: docker.create_machine("x", image="tiny:1", pull=True))
+        error = fails(
+            docker,
+            call=lambda: docker.create_machine("x", image="tiny:1", pull=True),
+            once=lambda: b"/images/create" in wire.received,
+        )
     assert (type(error), error.reason) == (Unreachable, "timeout")
     assert b"/images/create" in wire.received

@@ -7,17 +7,19 @@ import pwd
 import shutil
 import signal
 import socket
-import time
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import paramiko
 import pytest
 from fakes.patience import patient
 from peers import require
 from peers.docker_engine import DockerEngine
 from peers.sshd import Sshd
+from peers.waiting import until
 
 from mistcore import AuthenticationFailed, InvalidFields, PermissionDenied, ProviderError, Unreachable
 from mistcore.deadline import deadline
@@ -58,7 +60,18 @@ def end_processes(sshd: Sshd, command: str) -> None:
                 os.kill(int(path.name), signal.SIGKILL)
                 cut += 1
     assert cut
-    time.sleep(0.3)
+    until(lambda: not any(map(stands, paramiko_transports())), 60, 0.02)
+
+
+def paramiko_transports() -> list[paramiko.Transport]:
+    return [thread for thread in threading.enumerate() if isinstance(thread, paramiko.Transport)]
+
+
+def stands(transport: paramiko.Transport) -> bool:
+    """Whether a connection stands, with a session in which a command runs, as far as this side knows."""
+    return transport.is_active() and any(
+        not (channel.closed or channel.eof_received) for channel in transport._channels.values()
+    )
 
 
 def address(sshd: Sshd, **fields: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import warnings
 
 import pytest
 from fakes.gce import PROJECT, api_error
-from fakes.patience import patient
+from fakes.patience import deadline_once, looked_after, patient
 
 from mistcore import (
     InvalidFields,
@@ -20,7 +20,6 @@ from mistcore import (
     Rejected,
     Unreachable,
 )
-from mistcore.deadline import deadline
 from mistcore.testing.server import Response
 
 Gce = Registry()["gce"]
@@ -240,7 +239,7 @@ def test_an_operation_that_fails_later(gce, account, machine, code, reason):
 
 def test_an_operation_that_outlasts_the_deadline(gce, account, machine):
     gce.operation_seconds = math.inf
-    with deadline(0.6), pytest.raises(Unreachable) as caught:
+    with deadline_once(looked_after(gce)), pytest.raises(Unreachable) as caught:
         patient(account).stop_machine(machine.id)
     assert caught.value.reason == "timeout"
     assert "goes on" in caught.value.remedy

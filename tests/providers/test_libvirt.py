@@ -370,7 +370,7 @@ def test_spread_keeps_the_order_and_leaves_out_what_fails_or_is_late() -> None:
             release.wait(HANGS)
         return number * 10
 
-    assert spread(work, range(7), 0.5) == [0, 10, 20, None, None, 50, 60]
+    assert spread(work, range(7), 1.5) == [0, 10, 20, None, None, 50, 60]
     release.set()
     assert spread(work, [], 0.5) == []
 
