@@ -26,6 +26,7 @@ MODULES = (
     "mistcore.schema",
     "mistcore.stores",
     "mistcore.testing",
+    "mistcore.testing.plugin",
     "mistcore.testing.server",
     "mistcore.testing.wire",
     "mistcore.vault",

@@ -25,6 +25,7 @@ return_what_is_freed()
 
 # Real servers and stand-ins, started when a test first asks for them.
 pytest_plugins: list[str] = [
+    "mistcore.testing.plugin",
     "fakes.azure_fixtures",
     "fakes.gce_fixtures",
     "peers.ahead",
@@ -46,18 +47,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 @pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep every test away from the user's store, keys and settings."""
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("MISTCORE_HOME", str(home / "mistcore"))
+def _own_home(mistcore_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep every test away from the user's store, keys and settings, and from those of the vendors' tools."""
     for name in list(os.environ):
-        if name.startswith(("AWS_", "AZURE_", "DOCKER_", "GOOGLE_", "OS_")) or name in (
-            "MISTCORE_PASSPHRASE",
-            "MISTCORE_STORE",
-            "SSH_AUTH_SOCK",
-        ):
+        if name.startswith(("AWS_", "AZURE_", "DOCKER_", "GOOGLE_", "OS_")) or name == "SSH_AUTH_SOCK":
             monkeypatch.delenv(name)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 
 import asyncssh
@@ -10,7 +9,6 @@ import pytest
 from fakes.hostile_ssh import HostileSsh
 from fakes.memory import peak
 from fakes.patience import deadline_once, patient
-from peers.waiting import until
 
 from mistcore import AuthenticationFailed, MistError, ProviderError, Unreachable
 from mistcore.deadline import deadline
@@ -18,6 +16,7 @@ from mistcore.testing.judge import leaks, secrets_of, shown_by
 from mistcore.testing.wire import MISCHIEF, WireServer, after, pouring, saying, silent, trickling
 from mistcore_providers.bare_metal import BareMetal
 
+pytestmark = pytest.mark.usefixtures("hostile", "no_thread_stays")
 PASSWORD = "not for everybody"
 #: The deadline over what ends by itself.
 LONG = 100
@@ -73,7 +72,6 @@ def fails(provider: BareMetal, once: Callable[[], object] | None = None) -> Mist
         list(provider.list_machines())
     assert memory.grown < MOST
     assert leaks(secrets_of(provider), shown_by(raised.value)) == []
-    until(lambda: not [thread for thread in threading.enumerate() if thread.name == "mistcore-ssh"], 60, 0.01)
     return raised.value
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import pytest
 from fakes.hostile_ssh import HostileSsh
 from fakes.memory import peak
 from fakes.patience import patient
-from peers.waiting import until
 
 from mistcore import AuthenticationFailed, MistError, ProviderError, Unreachable
 from mistcore.deadline import deadline
@@ -21,6 +19,7 @@ from mistcore.testing.judge import leaks, secrets_of, shown_by
 from mistcore.testing.wire import MISCHIEF, WireServer, after, pouring, saying, silent, trickling
 from mistcore_providers.docker import Docker
 
+pytestmark = pytest.mark.usefixtures("hostile", "no_thread_stays")
 SHORT, LONG = 0.8, 100
 MOST = 80
 GREETING = b"SSH-2.0-Hostile\r\n"
@@ -58,13 +57,6 @@ def hostile() -> Iterator[HostileSsh]:
 @pytest.fixture(scope="module")
 def key() -> str:
     return asyncssh.generate_private_key("ssh-ed25519").export_private_key().decode()
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_stays(hostile: HostileSsh) -> Iterator[None]:
-    before = set(threading.enumerate())
-    yield
-    until(lambda: not [each for each in threading.enumerate() if each not in before], 60, 0.01)
 
 
 def fails(port: int, user: str, key: str, seconds: float) -> MistError:

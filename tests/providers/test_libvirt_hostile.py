@@ -27,6 +27,7 @@ from mistcore_providers._libvirt_hangup import hang_up
 from mistcore_providers._libvirt_xml import details_of
 from mistcore_providers.libvirt import Libvirt
 
+pytestmark = pytest.mark.usefixtures("no_thread_stays")
 PASSWORD = "not for everybody"
 #: The deadline over what would last for ever, and over what ends by itself.
 SHORT, LONG = 0.5, 100
@@ -58,13 +59,6 @@ WIRES: dict[str, tuple[Talk, str]] = {
 @pytest.fixture(autouse=True)
 def _binding() -> None:
     binding()
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_stays(_binding: None) -> Iterator[None]:
-    """What waits in libvirt has ended as well, soon after the error."""
-    yield
-    until(lambda: not [each for each in threading.enumerate() if each.name == "mistcore-libvirt"], 100, 0.01)
 
 
 def fails(provider: Libvirt, seconds: float = LONG) -> MistError:
