@@ -23,15 +23,14 @@ def provider_errors(operation: str, *, provider: str, backend: str, secrets: Cal
     began = time.perf_counter()
     try:
         yield
-    except MistError as error:
-        error.provider = error.provider or provider
-        error.backend = error.backend or backend
+    except BaseException as error:
         let_go(error)
         hide_in_error(error, secrets())
-        raise
-    except Exception as error:
-        let_go(error)
-        hide_in_error(error, secrets())
+        if isinstance(error, MistError):
+            error.provider = error.provider or provider
+            error.backend = error.backend or backend
+        if isinstance(error, MistError) or not isinstance(error, Exception):  # Ctrl-C is for the program
+            raise
         raise ProviderError(
             f"the provider failed in {operation}: {type(error).__name__}: {error}",
             remedy="This is a fault of the provider's code: tell its author.",

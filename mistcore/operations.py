@@ -49,7 +49,7 @@ def guard(function: Callable[..., Any]) -> Callable[..., Any]:
     def guarded(self: Provider, *args: Any, **kwargs: Any) -> Any:
         try:
             result = function(self, *args, **kwargs)
-        except Exception as error:
+        except BaseException as error:
             _raise_ours(self, error)
             raise
         if isinstance(result, Machine) and not result.id:
@@ -67,17 +67,20 @@ def guard(function: Callable[..., Any]) -> Callable[..., Any]:
 def _guarded_iterator(provider: Provider, items: Iterator[Any]) -> Iterator[Any]:
     try:
         yield from items
-    except Exception as error:
+    except GeneratorExit:  # nobody wants more
+        raise
+    except BaseException as error:
         _raise_ours(provider, error)
         raise
 
 
-def _raise_ours(provider: Provider, error: Exception) -> None:
+def _raise_ours(provider: Provider, error: BaseException) -> None:
     """Raise our error for this one, or return when it is ours already or nobody knows it. No secrets are in any."""
     let_go(error)
     hide_in_error(error, secrets_of_provider(provider))
     if isinstance(error, MistError):
         error.provider = error.provider or provider.id
+    if isinstance(error, MistError) or not isinstance(error, Exception):
         return
     try:
         ours = provider.translate_error(error)

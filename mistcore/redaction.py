@@ -112,12 +112,18 @@ def hide_in_error(error: BaseException, secrets: Iterable[str]) -> None:
 
 
 def let_go(error: BaseException) -> None:
-    """Clear what the functions held that an error came through: secrets, or half an answer of 32 MB.
+    """Clear what an error and the functions that it came through hold: secrets, or half an answer of 32 MB.
 
-    Those that still run, which are the ones that called us, keep theirs.
+    Functions that still run, which are the ones that called us, keep theirs.
     """
     for each in chained(error):
         traceback.clear_frames(each.__traceback__)
+        if isinstance(getattr(each, "doc", None), (str, bytes)):  # the whole of what is no JSON
+            each.doc = ""  # type: ignore[attr-defined]
+        if isinstance(each, UnicodeDecodeError):
+            part = each.object[each.start : each.end][:_LONG]
+            each.object, each.start, each.end = part, 0, len(part)
+            each.args = (each.encoding, part, 0, len(part), each.reason)
 
 
 def hide_in(value: Any, secrets: list[str]) -> Any:

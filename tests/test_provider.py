@@ -241,6 +241,9 @@ def test_an_error_holds_no_variables_of_the_functions_it_came_through(known: boo
             yield Machine("1")
             ask(answer)
 
+        def start_machine(self, machine_id: str) -> None:
+            interrupted("held")
+
         def translate_error(self, error: Exception):
             return ProviderError("not a number") if known else None
 
@@ -255,14 +258,18 @@ def test_an_error_holds_no_variables_of_the_functions_it_came_through(known: boo
         return [value for frame in frames if frame.f_code.co_filename == __file__ for value in frame.f_locals.values()]
 
     def failing(function: Callable[[], object]) -> BaseException:
-        with pytest.raises((ProviderError, LookupError)) as caught:
+        with pytest.raises((ProviderError, LookupError, KeyboardInterrupt)) as caught:
             function()
         return caught.value
+
+    def interrupted(answer: str) -> None:
+        raise KeyboardInterrupt
 
     account = Held()
     assert "held" in held(failing(lambda: Held.check.__wrapped__(account)))  # type: ignore[attr-defined]
     assert "held" not in held(failing(account.check))
     assert "held" not in held(failing(lambda: list(account.list_machines())))
+    assert "held" not in held(failing(lambda: account.start_machine("1")))
 
 
 def test_a_retired_service_needs_an_address() -> None:

@@ -1,7 +1,12 @@
+import json
+import pickle
+import re
+from collections.abc import Callable
+
 import pytest
 
 from mistcore.errors import InvalidFields, ProviderError
-from mistcore.redaction import MASK, hide, hide_in_error
+from mistcore.redaction import MASK, hide, hide_in_error, let_go
 
 
 @pytest.mark.parametrize(
@@ -50,3 +55,19 @@ def test_errors_in_groups_are_cleaned_too() -> None:
     group = ExceptionGroup("x", [ProviderError("s3cr3t")])
     hide_in_error(group, ["s3cr3t"])
     assert "s3cr3t" not in str(group.exceptions[0])
+
+
+def _not_text(text: str) -> str:
+    return text.encode().replace(b"open", b"\xff").decode()
+
+
+@pytest.mark.parametrize("read", [json.loads, _not_text])
+def test_an_error_of_reading_lets_go_of_what_was_read(read: Callable[[str], object]) -> None:
+    with pytest.raises(ValueError, match="codec|delimiter") as caught:
+        read('{"token": "open sesame"')
+    error = caught.value
+    assert "sesame" in repr([error, vars(error)])
+    let_go(error)
+    for each in (error, pickle.loads(pickle.dumps(error))):
+        assert "sesame" not in repr([each, vars(each)])
+        assert re.search("^(Expecting ',' delimiter: line 1 col|'utf-8' codec can't decode byte 0xff)", str(each))

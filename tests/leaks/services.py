@@ -163,6 +163,9 @@ HOW = {
     "good": _good,
     "web page": _web_page,
     "packed": _packed,
+    "broken": lambda request: Response(200, json.dumps({"data": [said(request)]})[:-2].encode()),
+    "no text": lambda request: Response(200, b'{"data": "\xff' + said(request).encode() + b'"}'),
+    "another type": lambda request: json_response([said(request)]),
     "cut": lambda request: Response(200, json.dumps({"data": said(request)}).encode(), cut=30),
 }
 
@@ -178,6 +181,7 @@ def nobody() -> str:
 WAYS = (
     ("401", "none"), ("401", "all"), ("409", "greets"), ("words", "all"), ("nested", "greets"), ("xml", "all"),
     ("elsewhere", "greets"), ("packed", "all"), ("good", "all"), ("web page", "greets"), ("cut", "all"),
+    ("broken", "all"), ("another type", "greets"), ("no text", "all"),
 )  # fmt: skip
 
 
