@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from fakes.patience import HANGS, PATIENCE
-from fakes.raw import RawServer, saying
+from fakes.raw import RawServer
 
 from mistcore import (
     AuthenticationFailed,
@@ -32,6 +32,7 @@ from mistcore import (
 from mistcore.deadline import Deadline, deadline
 from mistcore.http import Failure, RestSession, error_for, get_json, parse_retry_after, segment
 from mistcore.testing.server import FakeService, Request, Response, json_response, route
+from mistcore.testing.wire import Line, saying
 
 
 class Service(FakeService):
@@ -450,9 +451,9 @@ def test_a_cancelled_wait_ends_soon(
 
 
 def test_a_broken_connection_is_tried_again_for_reads_only() -> None:
-    def answer(connection: Any, number: int) -> None:
-        if number > 0:
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+    def answer(line: Line) -> None:
+        if line.number > 0:
+            line.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
 
     with RawServer(answer) as server:
         assert RestSession(server.url).get("/") == {}
@@ -466,7 +467,7 @@ def test_a_broken_connection_is_tried_again_for_reads_only() -> None:
 
 def test_a_body_that_is_cut_off_is_tried_again() -> None:
     whole = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
-    with RawServer(lambda connection, number: connection.sendall(whole[: -1 if number == 0 else None])) as server:
+    with RawServer(lambda line: line.send(whole[: -1 if line.number == 0 else None])) as server:
         assert RestSession(server.url).get("/") == {}
     with RawServer(saying(whole[:-1])) as server, pytest.raises(Unreachable, match="broke off") as caught:
         RestSession(server.url, retries=1).get("/")

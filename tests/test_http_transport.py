@@ -13,9 +13,7 @@ import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,12 +21,14 @@ from urllib.parse import urlsplit
 import pytest
 import trustme
 from fakes.patience import HANGS, PATIENCE
-from fakes.raw import RawServer, saying, trickling
+from fakes.raw import RawServer
+from fakes.relay import connect
 
 from mistcore import InvalidFields, MistError, ProviderError, Unreachable
 from mistcore.deadline import Deadline, deadline
 from mistcore.http import RestSession
 from mistcore.testing.server import FakeService, Request, Response, json_response
+from mistcore.testing.wire import Line, Talk, WireServer, saying, silent, trickling
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
 
@@ -64,8 +64,8 @@ TRICKLES = {
 }
 
 
-def endless(begin: bytes, more: bytes) -> Callable[[socket.socket, int], object]:
-    return trickling(chain([begin], repeat(more)), 0.1)
+def endless(begin: bytes, more: bytes) -> Talk:
+    return saying(begin, then=trickling(more, 0.1))
 
 
 @pytest.mark.parametrize("what", TRICKLES)
@@ -89,7 +89,7 @@ def test_nothing_that_trickles_outlasts_the_deadline(what: str) -> None:
 
 
 def test_a_server_that_says_nothing() -> None:
-    with RawServer(lambda connection, number: connection.recv(1)) as server:
+    with RawServer(silent) as server:
         result = outcome(lambda: RestSession(server.url, timeout=0.5).post("/"))
     assert timed_out(result)
     assert "may have been done or not" in str(result)
@@ -103,9 +103,9 @@ def test_a_cancelled_deadline_is_noticed_within_a_wait() -> None:
         with deadline(whole):
             RestSession(server.url, timeout=PATIENCE).get("/")
 
-    def cancel(connection: socket.socket, number: int) -> None:
+    def cancel(line: Line) -> None:
         whole.cancel()
-        connection.recv(1)
+        line.wait()
 
     with RawServer(cancel) as server:
         result = outcome(ask)
@@ -140,15 +140,19 @@ def test_a_server_that_never_accepts() -> None:
 
 
 def test_a_slow_but_steady_answer_is_read_whole() -> None:
-    with RawServer(trickling([OK + b"Content-Length: 12\r\n\r\n", b'{"a":', b"[1,2]", b" }"], 0.2)) as server:
+    def answer(line: Line) -> None:
+        for part in (OK + b"Content-Length: 12\r\n\r\n", b'{"a":', b"[1,2]", b" }"):
+            line.send(part, 0.2)
+
+    with RawServer(answer) as server:
         assert RestSession(server.url, timeout=60).get("/") == {"a": [1, 2]}
 
 
 # -- sizes ------------------------------------------------------------------------------------------------------------
 
 
-def bomb(packed: bytes, encoding: bytes) -> Callable[[socket.socket, int], object]:
-    return saying(OK + b"Content-Encoding: %s\r\nContent-Length: %d\r\n\r\n" % (encoding, len(packed)), packed)
+def bomb(packed: bytes, encoding: bytes) -> Talk:
+    return saying(OK + b"Content-Encoding: %s\r\nContent-Length: %d\r\n\r\n" % (encoding, len(packed)) + packed)
 
 
 def squeezed(size: int) -> bytes:
@@ -181,7 +185,7 @@ def test_a_packed_bomb_is_refused_and_takes_no_memory() -> None:
 )
 def test_bodies_are_capped(answer: list[bytes]) -> None:
     with (
-        RawServer(trickling(answer, 0)) as server,
+        RawServer(saying(b"".join(answer))) as server,
         pytest.raises(ProviderError, match="longer than 2 MiB"),
     ):
         RestSession(server.url, max_body=2 * 2**20).get("/")
@@ -487,34 +491,21 @@ class Proxy(RawServer):
     """A proxy that tunnels to wherever it is told, or answers plain requests itself."""
 
     def __init__(self, refuse: bytes = b"") -> None:
-        super().__init__(self._answer_proxy)
+        super().__init__(self._answer)
         self._refuse = refuse
 
-    def _answer_proxy(self, connection: socket.socket, number: int) -> None:
-        request = self.requests[-1]
+    def _answer(self, line: Line) -> None:
         if self._refuse:
-            connection.sendall(self._refuse)
+            line.send(self._refuse)
             return
-        method, target, _ = request.split(b" ", 2)
+        method, target, _ = line.received.split(b" ", 2)
         if method != b"CONNECT":
-            connection.sendall(OK + b'Content-Length: 15\r\n\r\n{"proxy": "me"}')
+            line.send(OK + b'Content-Length: 15\r\n\r\n{"proxy": "me"}')
             return
         host, port = target.decode().rsplit(":", 1)
         with socket.create_connection((host, int(port))) as upstream:
-            connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            back = threading.Thread(target=self._pump, args=(upstream, connection), daemon=True)
-            back.start()
-            self._pump(connection, upstream)
-            back.join(60)
-
-    @staticmethod
-    def _pump(source: socket.socket, target: socket.socket) -> None:
-        try:
-            while data := source.recv(65536):
-                target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
+            line.socket.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")  # what comes now is not for the proxy
+            connect(line, upstream)
 
 
 def through(proxy: RawServer, monkeypatch: pytest.MonkeyPatch, no_proxy: str = "") -> None:
@@ -584,21 +575,16 @@ def test_a_proxy_that_trickles(secure: Service, monkeypatch: pytest.MonkeyPatch)
 def test_a_socks_proxy_that_trickles(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("socks")
 
-    def answer(connection: socket.socket) -> None:
-        connection.recv(64)
-        connection.sendall(b"\x05\x00")
-        connection.recv(256)
-        connection.sendall(b"\x05\x00\x00\x01\0\0\0\0\0\0")
-        connection.recv(65536)
-        endless(OK + b"Content-Length: 1000000\r\n\r\n", b"x")(connection, 0)
+    def answer(line: Line) -> None:
+        line.read(b"\x05")
+        line.send(b"\x05\x00")
+        line.read(b"far.example")
+        line.send(b"\x05\x00\x00\x01\0\0\0\0\0\0")
+        line.read(b"\r\n\r\n")
+        endless(OK + b"Content-Length: 1000000\r\n\r\n", b"x")(line)
 
-    def serve(listener: socket.socket) -> None:
-        with suppress(OSError), listener.accept()[0] as connection:
-            answer(connection)
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=serve, args=(listener,), daemon=True).start()
-        monkeypatch.setenv("http_proxy", f"socks5h://127.0.0.1:{listener.getsockname()[1]}")
+    with WireServer(answer) as proxy:
+        monkeypatch.setenv("http_proxy", f"socks5h://127.0.0.1:{proxy.port}")
         monkeypatch.setenv("no_proxy", "")
         monkeypatch.setenv("NO_PROXY", "")
         session = RestSession("http://far.example", timeout=0.6, retries=0)

@@ -103,6 +103,12 @@ def test_what_came_inside_of_tls_is_plain(tmp_path: Path) -> None:
     assert wire.received == SECRET
 
 
+def test_what_came_without_the_tls_that_is_wanted_is_found(tmp_path: Path) -> None:
+    with WireServer(silent, tls=throwaway_authority(tmp_path)[0]) as wire:
+        gullible(wire, 0.1)
+    assert wire.received == SECRET
+
+
 @pytest.mark.parametrize("tls", [False, True])
 def test_nothing_of_it_stays(tls: bool, tmp_path: Path) -> None:
     context = throwaway_authority(tmp_path)[0] if tls else None

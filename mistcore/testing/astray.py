@@ -6,9 +6,10 @@ import pytest
 
 from mistcore.errors import MistError, Unreachable
 from mistcore.provider import Provider
-from mistcore.testing.certificates import BAD, Impostor, context_with
+from mistcore.testing.certificates import BAD, context_with
 from mistcore.testing.faults import REFUSALS, FaultSuite
 from mistcore.testing.server import FakeService, Response, json_response
+from mistcore.testing.wire import MISCHIEF, WireServer
 
 __all__ = ["AstraySuite"]
 
@@ -32,11 +33,11 @@ class AstraySuite(FaultSuite):
     @pytest.mark.parametrize("certificate", BAD)
     def test_a_certificate(self, service: FakeService, ca_file: str, certificate: str) -> None:
         with (
-            Impostor(context_with(certificate)) as impostor,
-            self.account_at(service, impostor.url, ca_cert=ca_file) as account,
+            WireServer(MISCHIEF["hangs up on the first words"], tls=context_with(certificate)) as impostor,
+            self.account_at(service, f"https://localhost:{impostor.port}", ca_cert=ca_file) as account,
         ):
             error = self.fails(account.check, account, Unreachable)
-            assert impostor.heard == [], "it told its request to whoever shows any certificate"
+            assert impostor.received == b"", "it told its request to whoever shows any certificate"
         assert error.reason == "tls"
         assert error.remedy, "what to do about it is not said"
 

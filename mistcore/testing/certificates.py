@@ -1,18 +1,15 @@
-"""Certificates made on the fly, good and bad, and a server that shows one and keeps what it hears."""
+"""Certificates made on the fly, good and bad."""
 
 from __future__ import annotations
 
-import socket
 import ssl
-import threading
 from datetime import UTC, datetime
 from functools import cache
-from typing import Self
 
 import attrs
 import trustme
 
-__all__ = ["BAD", "Impostor", "context_with", "trusted_pem"]
+__all__ = ["BAD", "context_with", "trusted_pem"]
 
 _HOST = "localhost"
 _LONG_AGO = datetime(2016, 1, 1, tzinfo=UTC)
@@ -57,41 +54,3 @@ def context_with(certificate: str = "") -> ssl.SSLContext:
     else:
         shown.configure_cert(context)
     return context
-
-
-class Impostor:
-    """A TLS server that answers nothing. `heard` is what it was told, in plain text or after a handshake."""
-
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._context = context
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"https://{_HOST}:{self._socket.getsockname()[1]}"
-        self.heard: list[bytes] = []
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._serve, daemon=True).start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._listen, args=(connection,), daemon=True).start()
-
-    def _listen(self, connection: socket.socket) -> None:
-        connection.settimeout(10)
-        try:
-            with connection:
-                if connection.recv(1, socket.MSG_PEEK) != b"\x16":  # a TLS handshake begins with this
-                    self.heard.append(connection.recv(65536))
-                    return
-                with self._context.wrap_socket(connection, server_side=True) as safe:
-                    self.heard.append(safe.recv(65536))
-        except OSError:
-            pass  # who will not talk to it is right

@@ -28,6 +28,8 @@ __all__ = ["MISCHIEF", "Line", "Talk", "WireServer", "after", "pouring", "saying
 _PART = 65536
 #: Seconds that each thread has to see that its connection was shut down: for a busy machine.
 _ENDING = 60.0
+#: What TLS begins with.
+_HANDSHAKE = b"\x16"
 #: What is one and the same byte all over compresses, and may be a greeting; this is neither.
 _NOISE = bytes(range(255, -1, -1)) * (_PART // 256)
 
@@ -38,17 +40,18 @@ class Line:
     Attributes:
         number: how many connections there were before.
         received: all that the client has sent.
+        socket: what is below, for what the methods cannot do.
     """
 
     def __init__(self, sock: socket.socket, number: int = 0) -> None:
         self.number = number
         self.received = bytearray()
-        self._socket = sock
+        self.socket = sock
 
     def read(self, until: bytes = b"") -> bytes:
         """Wait for the client to send this, or anything, and return all it has sent; also when it has gone."""
         while until not in self.received or not self.received:
-            part = self._socket.recv(_PART)
+            part = self.socket.recv(_PART)
             if not part:
                 break
             self.received += part
@@ -56,17 +59,17 @@ class Line:
 
     def send(self, data: bytes, pause: float = 0.0) -> None:
         """Send bytes, and take what comes until so many seconds later."""
-        self._socket.sendall(data)
+        self.socket.sendall(data)
         end = time.monotonic() + pause
-        while select.select([self._socket], [], [], max(end - time.monotonic(), 0))[0]:
-            part = self._socket.recv(_PART)
+        while select.select([self.socket], [], [], max(end - time.monotonic(), 0))[0]:
+            part = self.socket.recv(_PART)
             if not part:
                 raise ConnectionResetError("the client has gone")
             self.received += part
 
     def wait(self) -> None:
         """Say nothing until the client goes, or the server stops."""
-        while part := self._socket.recv(_PART):
+        while part := self.socket.recv(_PART):
             self.received += part
 
 
@@ -155,12 +158,15 @@ class WireServer:
         self._path = str(path)
         self._lock = threading.Lock()
         self._ended = False
-        self._sockets: list[socket.socket] = []
+        self.sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
 
     @property
     def received(self) -> bytes:
-        """All that clients have sent, one connection after the other; what came inside of TLS is plain here."""
+        """All that clients have sent, one connection after the other; what came inside of TLS is plain here.
+
+        So is what came although there should be TLS first: it was told to whoever listens.
+        """
         return b"".join(bytes(line.received) for line in self.lines)
 
     def __enter__(self) -> Self:
@@ -178,13 +184,13 @@ class WireServer:
     def __exit__(self, *exc: object) -> None:
         with self._lock:
             self._ended = True
-            for sock in self._sockets:
+            for sock in self.sockets:
                 with contextlib.suppress(OSError):
                     # Below TLS: that layer is in use in another thread, and would be gone under its hands.
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)
         for thread in self._threads:  # first the one that accepts: after it, all others are among them
             thread.join(_ENDING)
-        for sock in self._sockets:
+        for sock in self.sockets:
             sock.close()
 
     def _keep(self, sock: socket.socket) -> None:
@@ -192,7 +198,7 @@ class WireServer:
             if self._ended:
                 sock.close()
                 raise ConnectionAbortedError("the server has stopped")
-            self._sockets.append(sock)
+            self.sockets.append(sock)
 
     def _start(self, function: Callable[..., None], *arguments: object) -> None:
         thread = threading.Thread(target=function, args=arguments, name="wire", daemon=True)
@@ -208,7 +214,7 @@ class WireServer:
 
     def _one(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError), connection:
-            if self._tls is not None:
+            if self._tls is not None and connection.recv(1, socket.MSG_PEEK) == _HANDSHAKE:
                 connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
                 self._keep(connection)
                 connection.do_handshake()

@@ -134,8 +134,8 @@ def test_a_name_that_does_not_resolve(fields: dict[str, str]) -> None:
 def relayed(libvirtd: LibvirtDaemon, tmp_path: Path) -> Iterator[tuple[Libvirt, Relay]]:
     """An account whose check was good, and the relay that its daemon is behind."""
     with (
-        Relay(tmp_path / "s", libvirtd.socket) as relay,
-        patient(Libvirt(uri=f"test+unix:///default?socket={relay.path}")) as provider,
+        Relay(libvirtd.socket, path=tmp_path / "s") as relay,
+        patient(Libvirt(uri=f"test+unix:///default?socket={tmp_path}/s")) as provider,
     ):
         provider.check()
         yield provider, relay

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import pytest
 from fakes.patience import PATIENCE, patient
+from fakes.relay import Relay
 from peers.libvirt_guests import Guests, domain_xml
 from peers.libvirtd import LibvirtDaemon, binding
 from peers.waiting import until
@@ -510,72 +511,30 @@ def test_a_daemon_that_stops_answering(libvirtd: LibvirtDaemon, provider: Libvir
     assert provider.check()
 
 
-class _Relay:
-    """A TCP relay in front of the daemon whose connections can be cut."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._pairs: list[tuple[socket.socket, socket.socket]] = []
-        self.accepted = 0
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.port = self._server.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._server.accept()
-            except OSError:
-                return
-            self.accepted += 1
-            server = socket.create_connection(("127.0.0.1", self._port))
-            self._pairs.append((client, server))
-            for source, sink in ((client, server), (server, client)):
-                threading.Thread(target=self._copy, args=(source, sink), daemon=True).start()
-
-    @staticmethod
-    def _copy(source: socket.socket, sink: socket.socket) -> None:
-        try:
-            while data := source.recv(65536):
-                sink.sendall(data)
-        except OSError:
-            return
-
-    def cut(self) -> None:
-        for pair in self._pairs:
-            for end in pair:
-                with suppress(OSError):  # it was cut by itself
-                    end.shutdown(socket.SHUT_RDWR)
-                end.close()
-        self._pairs.clear()
-
-    def close(self) -> None:
-        self.cut()
-        self._server.close()
+@pytest.fixture
+def relay(libvirtd: LibvirtDaemon) -> Iterator[Relay]:
+    """A relay before the daemon's TCP port."""
+    with Relay(int(libvirtd.tcp.rsplit(":", 1)[1].split("/")[0])) as relay:
+        yield relay
 
 
-def test_a_connection_that_breaks_is_opened_again(libvirtd: LibvirtDaemon, define: Callable[..., str]) -> None:
+def test_a_connection_that_breaks_is_opened_again(relay: Relay, define: Callable[..., str]) -> None:
     uuid = define()
-    relay = _Relay(int(libvirtd.tcp.rsplit(":", 1)[1].split("/")[0]))
-    try:
-        uri = f"qemu+tcp://127.0.0.1:{relay.port}/system"
-        with Libvirt(uri=uri, auth_user="alice", auth_password="s3cret") as provider:
-            provider.check()
-            list(provider.list_machines())
-            assert relay.accepted == 1  # one connection for everything
-            relay.cut()
-            assert find(provider, uuid).state == "stopped"
-            assert relay.accepted == 2
-            relay.cut()
-            provider.start_machine(uuid)
-            assert find(provider, uuid).state == "running"
-            assert relay.accepted == 3
-    finally:
-        relay.close()
+    uri = f"qemu+tcp://127.0.0.1:{relay.port}/system"
+    with Libvirt(uri=uri, auth_user="alice", auth_password="s3cret") as provider:
+        provider.check()
+        list(provider.list_machines())
+        assert len(relay.lines) == 1  # one connection for everything
+        relay.cut()
+        assert find(provider, uuid).state == "stopped"
+        assert len(relay.lines) == 2
+        relay.cut()
+        provider.start_machine(uuid)
+        assert find(provider, uuid).state == "running"
+        assert len(relay.lines) == 3
 
 
-def test_a_forked_child_opens_its_own(libvirtd: LibvirtDaemon) -> None:
-    relay = _Relay(int(libvirtd.tcp.rsplit(":", 1)[1].split("/")[0]))
+def test_a_forked_child_opens_its_own(relay: Relay) -> None:
     code = f"""
 import os, sys, warnings
 warnings.simplefilter("ignore")
@@ -589,11 +548,8 @@ if not child:
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 list(provider.list_machines())
 """
-    try:
-        subprocess.run([sys.executable, "-c", code], check=True, timeout=200)
-        assert relay.accepted == 2
-    finally:
-        relay.close()
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=200)
+    assert len(relay.lines) == 2
 
 
 def test_a_program_ends_although_the_daemon_does_not_answer(libvirtd: LibvirtDaemon) -> None:
