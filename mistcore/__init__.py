@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mistcore.backend import Backend as Backend
     from mistcore.credentials import CredentialField as CredentialField
+    from mistcore.credentials import ca_certificate as ca_certificate
     from mistcore.credentials import credential as credential
     from mistcore.credentials import secret as secret
+    from mistcore.credentials import verification as verification
     from mistcore.errors import AmbiguousName as AmbiguousName
     from mistcore.errors import AuthenticationFailed as AuthenticationFailed
     from mistcore.errors import BackendNotFound as BackendNotFound
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "backend": ("Backend",),
-    "credentials": ("CredentialField", "credential", "secret"),
+    "credentials": ("CredentialField", "ca_certificate", "credential", "secret", "verification"),
     "errors": (
         "AmbiguousName",
         "AuthenticationFailed",

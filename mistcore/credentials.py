@@ -14,7 +14,7 @@ import attrs
 
 from mistcore.redaction import MASK, Quiet
 
-__all__ = ["CredentialField", "credential", "is_reference", "nearest", "secret"]
+__all__ = ["CredentialField", "ca_certificate", "credential", "is_reference", "nearest", "secret", "verification"]
 
 METADATA_KEY = "mistcore"
 FieldType = Literal["str", "int", "float", "bool"]
@@ -111,6 +111,17 @@ def secret(
     return credential(
         label, default=default, help=help, secret=True, env=env, example=example, file=file, validator=validator
     )
+
+
+def ca_certificate(*, env: str = "") -> Any:
+    """Declare the field for the certificate of a service with a CA of its own: `ca_cert: str = ca_certificate()`."""
+    help = "The certificate to trust, where the service has a CA of its own: a path, or PEM text."
+    return credential("CA certificate", default="", env=env, help=help, file=True)
+
+
+def verification() -> Any:
+    """Declare the field that says whether a service's certificate is looked at: `verify: bool = verification()`."""
+    return credential("Verify the certificate", default=True, help="Off accepts any certificate: only for trying out.")
 
 
 def fields_of(cls: type) -> tuple[CredentialField, ...]:

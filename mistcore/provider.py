@@ -256,6 +256,12 @@ class Provider(_Declared):
             )
         return address
 
+    def let_go(self, kept: str) -> None:
+        """Close what the instance keeps under this name, as a cached property does, if it is there, and forget it."""
+        thing = self.__dict__.pop(kept, None)
+        if thing is not None:
+            thing.close()
+
     def close(self) -> None:
         """Let go of connections and sessions. The instance may be used again afterwards."""
 

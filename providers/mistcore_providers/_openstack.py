@@ -239,9 +239,7 @@ class OpenStackProvider(Provider):
 
     def close(self) -> None:
         """Let go of the connections and of the token."""
-        cloud = self.__dict__.pop("_open", None)
-        if cloud is not None:
-            cloud.close()
+        self.let_go("_open")
 
     def translate_error(self, error: Exception) -> MistError | None:
         """Return our error for keystoneauth's and novaclient's, and for an answer that is not built as it should be."""

@@ -22,8 +22,10 @@ from mistcore import (
     ProviderError,
     ServiceRetired,
     Size,
+    ca_certificate,
     credential,
     secret,
+    verification,
 )
 from mistcore.http import RestSession
 from mistcore.parallel import in_parallel
@@ -130,15 +132,8 @@ class Azure(Provider):
         address=True,
         validator=https,
     )
-    ca_cert: str = credential(
-        "CA certificate",
-        default="",
-        help="The certificate to trust, where the service has a CA of its own: a path, or PEM text.",
-        file=True,
-    )
-    verify: bool = credential(
-        "Verify the certificate", default=True, help="Off accepts any certificate: only for trying out."
-    )
+    ca_cert: str = ca_certificate()
+    verify: bool = verification()
 
     def problems(self) -> Mapping[str, str]:
         """Return what is wrong with the fields together. Raises `ServiceRetired` for those of the classic API."""

@@ -250,9 +250,7 @@ class DigitalOcean(Provider):
 
     def close(self) -> None:
         """Close the connections."""
-        session = self.__dict__.pop("_session", None)
-        if session is not None:
-            session.close()
+        self.let_go("_session")
 
     def translate_error(self, error: Exception) -> MistError | None:
         """Return our error for an answer that is not built as it should be."""

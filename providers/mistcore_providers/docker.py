@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from mistcore import Account, Image, Machine, MistError, Network, Provider, credential, secret
+from mistcore import Account, Image, Machine, MistError, Network, Provider, credential, secret, verification
 from mistcore.errors import InvalidFields, Unreachable
 from mistcore.rows import garbled
 from mistcore_providers import _docker_records as records
@@ -85,9 +85,7 @@ class Docker(Provider):
         help="Path or PEM text of the certificate of the authority that signed the engine's (ca.pem).",
         file=True,
     )
-    verify: bool = credential(
-        "Verify the certificate", default=True, help="Off accepts any certificate: only for trying out."
-    )
+    verify: bool = verification()
     auth_user: str = credential("Proxy user", default="", help="User name at a reverse proxy before the engine.")
     auth_password: str = secret("Proxy password", default="", help="Password at a reverse proxy before the engine.")
 
@@ -266,9 +264,7 @@ class Docker(Provider):
 
     def close(self) -> None:
         """Close the connection to the engine."""
-        engine = self.__dict__.pop("_connected", None)
-        if engine is not None:
-            engine.close()
+        self.let_go("_connected")
 
     def translate_error(self, error: Exception) -> MistError | None:
         """Return our error for one of the SDK or of a library below it."""

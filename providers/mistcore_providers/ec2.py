@@ -21,8 +21,10 @@ from mistcore import (
     Region,
     Size,
     UnknownRegion,
+    ca_certificate,
     credential,
     secret,
+    verification,
 )
 from mistcore.rows import readable
 from mistcore_providers._ec2_fields import key_problems, known_region, place_of, region_of_zone, well_formed
@@ -123,15 +125,8 @@ class Ec2(Provider):
         example="http://127.0.0.1:4566",
         address=True,
     )
-    verify: bool = credential(
-        "Verify the certificate", default=True, help="Off accepts any certificate: only for trying out."
-    )
-    ca_cert: str = credential(
-        "CA certificate",
-        default="",
-        help="The certificate to trust, where the service has a CA of its own: a path, or PEM text.",
-        file=True,
-    )
+    verify: bool = verification()
+    ca_cert: str = ca_certificate()
 
     def problems(self) -> Mapping[str, str]:
         """Return what cannot be right, without asking: swapped or cut-off keys, a temporary key without its token."""

@@ -24,8 +24,10 @@ from mistcore import (
     Provider,
     ProviderError,
     Size,
+    ca_certificate,
     credential,
     secret,
+    verification,
 )
 from mistcore.http import RestSession, segment
 from mistcore.parallel import in_parallel
@@ -121,15 +123,8 @@ class Gce(Provider):
     token_uri: str = credential(
         "Token service's address", default="", help="Where it is not the one that the key's JSON names.", address=True
     )
-    ca_cert: str = credential(
-        "CA certificate",
-        default="",
-        help="The certificate to trust, where the service has a CA of its own: a path, or PEM text.",
-        file=True,
-    )
-    verify: bool = credential(
-        "Verify the certificate", default=True, help="Off accepts any certificate: only for trying out."
-    )
+    ca_cert: str = ca_certificate()
+    verify: bool = verification()
 
     def problems(self) -> Mapping[str, str]:
         """Return what is wrong with the fields together."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mistcore import Account, Region, credential, secret
+from mistcore import Account, Region, ca_certificate, credential, secret, verification
 from mistcore.errors import UnknownRegion
 from mistcore_providers._openstack import OpenStackProvider, address_problem
 
@@ -44,15 +44,8 @@ class Hpcloud(OpenStackProvider):
         address=True,
         validator=address_problem,
     )
-    ca_cert: str = credential(
-        "CA certificate",
-        default="",
-        help="The certificate to trust, where the service has a CA of its own: a path, or PEM text.",
-        file=True,
-    )
-    verify: bool = credential(
-        "Verify the certificate", default=True, help="Off accepts any certificate: only for trying out."
-    )
+    ca_cert: str = ca_certificate()
+    verify: bool = verification()
 
     @classmethod
     def find_region(cls, region: str, values: Mapping[str, Any]) -> Region:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from mistcore import credential, secret
+from mistcore import ca_certificate, credential, secret, verification
 from mistcore.errors import InvalidFields
 from mistcore_providers._openstack import OpenStackProvider, address_problem
 
@@ -133,16 +133,8 @@ class Openstack(OpenStackProvider):
         choices=("public", "internal", "admin"),
         help="Which of the catalog's addresses to use; public when left out.",
     )
-    ca_cert: str = credential(
-        "CA certificate",
-        default="",
-        env="OS_CACERT",
-        help="The certificate to trust, where the service has a CA of its own: a path, or PEM text.",
-        file=True,
-    )
-    verify: bool = credential(
-        "Verify the certificate", default=True, help="Off accepts any certificate: only for trying out."
-    )
+    ca_cert: str = ca_certificate(env="OS_CACERT")
+    verify: bool = verification()
 
     def problems(self) -> Mapping[str, str]:
         """Return what is missing: there are four ways in, and each wants its own fields."""

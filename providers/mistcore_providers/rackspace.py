@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from mistcore import Account, Machine, Region, credential, secret
+from mistcore import Account, Machine, Region, ca_certificate, credential, secret, verification
 from mistcore.errors import InvalidFields, ServiceRetired
 from mistcore_providers._openstack import OpenStackProvider, address_problem
 
@@ -64,15 +64,8 @@ class Rackspace(OpenStackProvider):
         address=True,
         validator=address_problem,
     )
-    ca_cert: str = credential(
-        "CA certificate",
-        default="",
-        help="The certificate to trust, where the service has a CA of its own: a path, or PEM text.",
-        file=True,
-    )
-    verify: bool = credential(
-        "Verify the certificate", default=True, help="Off accepts any certificate: only for trying out."
-    )
+    ca_cert: str = ca_certificate()
+    verify: bool = verification()
 
     def check(self) -> Account:
         """Log in: one request, which proves user name, API key and region. See `OpenStackProvider.check`.

@@ -22,8 +22,10 @@ from mistcore import (
     PermissionDenied,
     Provider,
     Size,
+    ca_certificate,
     credential,
     secret,
+    verification,
 )
 from mistcore.addresses import split_addresses
 from mistcore.parallel import in_parallel
@@ -97,15 +99,8 @@ class Vcloud(Provider):
         default="",
         help="Instead of user name and password: User preferences → API tokens → New (Cloud Director 10.3.1 or newer).",
     )
-    ca_cert: str = credential(
-        "CA certificate",
-        default="",
-        help="The certificate to trust, where the service has a CA of its own: a path, or PEM text.",
-        file=True,
-    )
-    verify: bool = credential(
-        "Verify the certificate", default=True, help="Off accepts any certificate: only for trying out."
-    )
+    ca_cert: str = ca_certificate()
+    verify: bool = verification()
 
     def problems(self) -> Mapping[str, str]:
         """Return what is wrong with the fields taken together."""
@@ -303,9 +298,7 @@ class Vcloud(Provider):
 
     def close(self) -> None:
         """Log out, and close the connections."""
-        session = self.__dict__.pop("_kept_session", None)
-        if session is not None:
-            session.close()
+        self.let_go("_kept_session")
 
     def translate_error(self, error: Exception) -> MistError | None:
         """Return our error for an answer that is not built as it should be."""

@@ -28,8 +28,7 @@ class Plain(Provider):
             yield _machine(raw)
 
     def close(self) -> None:
-        if "_session" in vars(self):
-            self._session.close()
+        self.let_go("_session")
 
     @cached_property
     def _session(self) -> RestSession:
