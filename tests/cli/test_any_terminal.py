@@ -62,7 +62,7 @@ def on_a_terminal(command: list[str], *words: str, answer: str = "", **environme
         [*command[1:], *words],
         dimensions=(24, 200),
         encoding="utf-8",
-        timeout=60,
+        timeout=100,
         env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "200", **environment},
     )
     if answer:
@@ -114,7 +114,7 @@ def test_a_question_shows_text_only(command) -> None:
 
 
 def finished(command: list[str], *words: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
-    done = subprocess.run([*command, *words], capture_output=True, check=False, timeout=60, **options)
+    done = subprocess.run([*command, *words], capture_output=True, check=False, timeout=250, **options)
     assert b"Traceback" not in done.stderr
     assert b"fault of mist" not in done.stderr, done.stderr
     return done

@@ -179,7 +179,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(command) -> None:
     process = subprocess.Popen([*command, "providers", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.close()
     assert b"Traceback" not in process.stderr.read()
-    process.wait(20)
+    process.wait(100)
     process.stderr.close()
     assert process.returncode in (0, 1, -signal.SIGPIPE)
 
@@ -189,7 +189,7 @@ def test_a_closed_pipe_fails_no_script(command) -> None:
     process.stdout.close()
     assert process.stderr.read() == b""
     process.stderr.close()
-    assert process.wait(20) == 0
+    assert process.wait(100) == 0
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")

@@ -1,7 +1,8 @@
 """A program that asks a fleet, most of it in front of hostile peers, and says how it went: in a process of its own.
 
-On standard input: {"backends": [[provider, title, fields] …], "closed": [titles], "timeout": at least}. On standard
-output one JSON object, what `main` makes. `Careless` is a provider that does what none should.
+On standard input: {"backends": [[provider, title, fields] …], "closed": [titles], "timeout": at least, "staying": how
+many threads may never end}. On standard output one JSON object, what `main` makes. `Careless` is a provider that does
+what none should.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def main() -> None:
     closed = [backends.pop(title) for title in told["closed"]]
     began = time.monotonic()
     refused = {result.backend.title: _error(result.error) for result in client.check(backends=closed, timeout=60)}
-    timeout = max(told["timeout"], time.monotonic() - began)  # what is slow on a busy machine is everything
+    timeout = max(told["timeout"], 5 * (time.monotonic() - began))  # what is slow on a busy machine is everything
     limits = {"backends": list(backends.values()), "timeout": timeout, "deadline": timeout}
     threads = set(threading.enumerate())
 
@@ -74,7 +75,7 @@ def main() -> None:
         "accounts": {each.backend.title: each.account.id for each in results if each.account},
         "check failures": {each.backend.title: _error(each.error) for each in results if each.error},
         "late": max(listed, checked) - timeout,
-        "threads": _left_over(threads),
+        "threads": _left_over(threads, told["staying"]),
         "memory": _most_resident(),
     }
     client.close()
@@ -92,10 +93,10 @@ def _error(error: MistError | None) -> list[str]:
     return [type(error).__name__, error.reason, error.backend, str(error)]
 
 
-def _left_over(before: set[threading.Thread], patience: float = 3.0) -> list[str]:
-    """The names of threads that still run, some moments after all has ended."""
+def _left_over(before: set[threading.Thread], staying: int, patience: float = 60.0) -> list[str]:
+    """The names of threads that still run, once there are no more than may stay, or a long time after all has ended."""
     end = time.monotonic() + patience
-    while left := [thread.name for thread in threading.enumerate() if thread not in before]:
+    while len(left := [thread.name for thread in threading.enumerate() if thread not in before]) > staying:
         if time.monotonic() > end:
             break
         time.sleep(0.05)

@@ -81,7 +81,7 @@ def test_a_writer_that_is_killed_leaves_nothing_that_others_can_read(tmp_path: P
         env={**os.environ, "PYTHONPATH": paths},
         capture_output=True,
         check=False,
-        timeout=90,
+        timeout=250,
     )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)

@@ -175,7 +175,7 @@ def test_managers_in_one_process_do_not_know_of_each_other(tmp_path: Path) -> No
         )
         for number, store in enumerate(stores)
     ]
-    start = threading.Barrier(len(clients), timeout=30)
+    start = threading.Barrier(len(clients), timeout=100)
     found: dict[int, list] = {}
 
     def use(number: int) -> None:
@@ -207,7 +207,7 @@ def test_threads_may_share_a_registry_a_backend_and_a_provider() -> None:
     (name,) = client.registry
     backend = client.add_backend(name, "shared")
     instance = client.registry[name]()
-    start = threading.Barrier(16, timeout=30)
+    start = threading.Barrier(16, timeout=100)
     errors: list[BaseException] = []
 
     def work(number: int) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
     from selenium.webdriver.remote.webelement import WebElement
 
-_PATIENCE = 20
+_PATIENCE = 100
 _PAGE = (Path(__file__).parent / "form.html").read_bytes()
 
 

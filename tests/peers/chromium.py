@@ -97,7 +97,7 @@ def chromium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Chrome
         options.add_argument(flag)
     chrome = webdriver.Chrome(options, webdriver.ChromeService(driver))
     try:
-        chrome.set_page_load_timeout(20)
+        chrome.set_page_load_timeout(100)
         yield chrome
     finally:
         chrome.quit()

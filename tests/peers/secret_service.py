@@ -56,7 +56,7 @@ class SecretService:
         while self._programs:
             program = self._programs.pop()
             program.terminate()
-            program.wait(10)
+            program.wait(60)
 
     def _answers(self) -> bool:
         try:

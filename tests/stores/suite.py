@@ -34,7 +34,7 @@ def start_worker(*arguments: object) -> subprocess.Popen[str]:
     )
 
 
-def finish(worker: subprocess.Popen[str], timeout: float = 100) -> str:
+def finish(worker: subprocess.Popen[str], timeout: float = 250) -> str:
     try:
         output, errors = worker.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
@@ -131,7 +131,7 @@ class TransactionSuite:
             changes.remove("id-1")
             reader = threading.Thread(target=lambda: seen.extend(store.read()))
             reader.start()
-            reader.join(10)
+            reader.join(60)
             assert list(store.read()) == ["id-2"]
         assert seen == ["id-1"]
         assert list(store.read()) == ["id-2"]
@@ -170,7 +170,7 @@ class TransactionSuite:
         for each in threads:
             each.start()
         for each in threads:
-            each.join(60)
+            each.join(200)
         assert len(store.read()) == 120
 
 
@@ -319,12 +319,12 @@ class StoreSuite(TransactionSuite):
             Vault(store, lambda provider: {"token"}).rewrite(way, key_env="TEST_KEY" if way == "sealed" else "")
         return way
 
-    @pytest.mark.timeout(300)
+    @pytest.mark.timeout(600)
     def test_what_changes_the_way_of_keeping_secrets_does_all_or_nothing_wherever_it_is_killed(
         self, location: str, secret_service: object, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("TEST_KEY", new_key_text())
-        assert json.loads(finish(start_worker("rewrite", location), timeout=290))["kills"] > 40
+        assert json.loads(finish(start_worker("rewrite", location), timeout=590))["kills"] > 40
 
     def test_a_writer_killed_at_random_instants_loses_nothing_acknowledged(self, location: str, kept: str) -> None:
         kills = self.kills if kept == "plain" else self.kills // 4

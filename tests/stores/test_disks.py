@@ -158,7 +158,7 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:
     assert program.stdout is not None
     assert program.stdout.readline() == b"on\n"
     program.send_signal(2)
-    _, errors = program.communicate(timeout=90)
+    _, errors = program.communicate(timeout=250)
     assert b"KeyboardInterrupt" in errors
     assert len(JsonStore(path).read()) > 10
     assert sorted(each.name for each in path.parent.iterdir()) == ["backends.json", "backends.json.lock"]

@@ -313,7 +313,7 @@ def test_a_thread_that_does_not_end_its_change_is_an_error_for_the_others(path: 
     with store.change():
         thread = threading.Thread(target=other)
         thread.start()
-        thread.join(10)
+        thread.join(60)
     assert [each.reason for each in caught] == ["locked"]
 
 

@@ -382,7 +382,7 @@ def test_threads_that_read_while_another_changes(store: PostgresqlStore) -> None
         put(store, record(2 * number), record(2 * number + 1))
     is_over.set()
     for each in readers:
-        each.join(10)
+        each.join(200)
     assert wrong == []
     assert len(store.read()) == 41
 

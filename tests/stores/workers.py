@@ -74,7 +74,7 @@ class Witness:
             started = time.monotonic()
             with open_store(self.location) as store, store.change() as changes:
                 changes.put(self.vault.seal(record(name)))
-            self.pace = time.monotonic() - started
+            self.pace = max(time.monotonic() - started, 0.0075)
             self.acknowledged.add(f"id-{name}")
 
     def look(self, acknowledged: list[str]) -> None:
@@ -120,12 +120,14 @@ def killed_at_random(location: str, kills: int) -> None:
                     _add_one(store, f"{witness.kills}-{number}", acknowledge, witness.vault)
 
         child, reader = fork(work)
-        time.sleep(chance.uniform(0, max(0.03, 4 * witness.pace)))
+        time.sleep(chance.uniform(0, 4 * witness.pace))
         os.kill(child, signal.SIGKILL)
         status, acknowledged = ended(child, reader)
         assert status == signal.SIGKILL, f"the writer ended by itself: {status}"
         witness.kills += 1
         witness.look(acknowledged)
+        # The machine may be slower now than it was then.
+        witness.pace = max(witness.pace * (0.9 if acknowledged else 1.1), 0.0075)
     witness.report()
 
 
