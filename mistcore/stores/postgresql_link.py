@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from mistcore.errors import MissingDependency, StoreError
+from mistcore.redaction import let_go
 
 if TYPE_CHECKING:
     import psycopg
@@ -36,6 +37,9 @@ _REMEDIES = {
     "53100": ("disk_full", "Free some space on the disk of the database server, and try again."),
     "55P03": ("locked", "Wait until the others are done, and try again."),
 }
+
+#: Classes of errors whose message may quote what is kept: of data, rules, views, and what triggers say.
+_QUOTING = ("22", "23", "44", "P0")
 
 #: Connections that were a parent process's: closing them here would end them there.
 _parents: list[object] = []
@@ -89,12 +93,17 @@ class Link:
             ) from error
         try:
             yield
+        except StoreError as error:
+            let_go(error)
+            raise
         except Error as error:
             # Details and frames may hold what was being written: they are left out, and with them the cause.
             state = error.sqlstate or ""
             said = error.diag.message_primary
-            error.with_traceback(None)
+            if state[:2] in _QUOTING:
+                said = "the database refuses what is to be kept"
             what = f"{said} ({state})" if said else "the connection to the server broke"
+            error.with_traceback(None).args = (what,)
         else:
             return
         reason, remedy = _REMEDIES.get(state, ("database", "Look at the log of the server."))

@@ -32,8 +32,8 @@ ARGUMENTS = {
 }
 #: The same for options that not every text is good for.
 OPTIONS = {"--backend": "{backend}", "--provider": "{provider}", "--into": "{folder}", "--state": "running"}
-#: `mist secrets` changes the store, and `add` has a test of its own.
-APART = ("secrets", "add")
+#: `add` has tests of its own.
+APART = ("add",)
 
 
 @attrs.frozen

@@ -7,17 +7,19 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from leaks import services
 from leaks.commands import mist
+from leaks.look import MARK
 from leaks.marks import accounts, mark
-from leaks.shown import with_marks
+from leaks.shown import Logged, of_error, with_marks
 
 import mistcore
-from mistcore import BackendManager
+from mistcore import BackendManager, MistError
 
 pytestmark = pytest.mark.usefixtures("quick")
 CHOSEN = ("linode", "azure", "openstack", "bare_metal", "gce")
@@ -67,6 +69,31 @@ def test_nothing_plain_is_left_when_secrets_are_sealed(
     assert with_marks(kept) == []
     assert mist("--store", str(kept / "backends.json"), "secrets", "plain").status == 0
     assert with_marks(kept) == ["backends.json"]
+
+
+def damaged(text: str) -> Iterator[str]:
+    """Yield a store's text with a wrong value at each of its keys, and cut off here and there."""
+    for key in json.loads(text)["backends"][0]:
+        for value in (7, [mark("list")], {"a": mark("object")}, mark("text")):
+            data = json.loads(text)
+            data["backends"][0][key] = value
+            yield json.dumps(data)
+    yield from (text[:end] for end in range(1, len(text), len(text) // 20))
+    yield from (text.replace('": ', '": ,'), f"{text}{mark('behind')}", text.replace(MARK, f"\x01{MARK}"))
+
+
+def test_a_damaged_store_is_not_quoted(kept: Path, logged: Logged, nothing_leaks: Any) -> None:
+    store = kept / "backends.json"
+    shown: list[tuple[str, object]] = []
+    for text in damaged(store.read_text()):
+        store.write_text(text)
+        with BackendManager(store) as manager:
+            try:
+                manager.backends()
+            except MistError as error:
+                shown += of_error(error)
+    nothing_leaks([*shown, *logged.take()])
+    assert sum(where == "str of StoreError" for where, _ in shown) > 30
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="writers are killed as forks")
