@@ -22,7 +22,7 @@ class LivingDocker(FakeDocker):
         self.images = [{"Id": "sha256:" + "1" * 64, "RepoTags": [IMAGE], "Created": 1700000000, "Size": 1}]
         self.networks = [{"Id": "n" * 64, "Name": "bridge", "IPAM": {"Config": [{"Subnet": "172.17.0.0/16"}]}}]
         for name in ("web", "db"):
-            self._add(name, "running")
+            self.add(name, "running")
 
     def authorize(self, request: Request) -> Response | None:
         wanted = f"Basic {base64.b64encode(f'{USER}:{PASSWORD}'.encode()).decode()}"
@@ -52,7 +52,7 @@ class LivingDocker(FakeDocker):
                 return self._remove(request, container)
             return self._act(request, container, rest.rpartition("/")[2])
 
-    def _add(self, name: str, status: str) -> dict[str, Any]:
+    def add(self, name: str, status: str) -> dict[str, Any]:
         container_id = hashlib.sha256(name.encode()).hexdigest()
         self.containers[container_id] = {
             "Id": container_id,
@@ -93,7 +93,7 @@ class LivingDocker(FakeDocker):
         if self._find(name) is not None:
             return json_response({"message": f'The container name "/{name}" is already in use by container'}, 409)
         with self.lock:
-            return json_response({"Id": self._add(name, "created")["Id"], "Warnings": []}, 201)
+            return json_response({"Id": self.add(name, "created")["Id"], "Warnings": []}, 201)
 
     def _remove(self, request: Request, container: dict[str, Any]) -> Response:
         if container["State"]["Status"] == "running" and request.query.get("force") not in ("1", "true", "True"):

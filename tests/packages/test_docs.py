@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from mistcore import Backend, BackendManager, Machine
+from mistcore.stores.memory import MemoryStore
 
 ROOT = Path(__file__).parents[2]
 #: Written by docs/generate.py, and checked by mkdocs --strict.
@@ -54,6 +59,39 @@ def test_its_links_lead_somewhere(page: Path) -> None:
 def test_its_python_can_be_read(page: Path) -> None:
     for block in re.findall(r"^ *```python\n(.*?)^ *```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
         ast.parse(textwrap.dedent(block), filename=page.name)
+
+
+#: What the names in programs of the pages are.
+SPEAKING = {"client": BackendManager(MemoryStore()), "backend": Backend, "machine": Machine}
+
+
+def misused(program: ast.AST) -> Iterator[str]:
+    """What a program asks of our objects that they have not: names, and arguments of methods."""
+    for node in ast.walk(program):
+        owner = node.func if isinstance(node, ast.Call) else node
+        if not (isinstance(owner, ast.Attribute) and isinstance(owner.value, ast.Name) and owner.value.id in SPEAKING):
+            continue
+        thing = SPEAKING[owner.value.id]
+        method = getattr(thing, owner.attr, None)
+        if method is None and owner.attr not in getattr(thing, "__annotations__", ()):
+            yield ast.unparse(owner)
+        elif isinstance(node, ast.Call) and inspect.isroutine(method):
+            taken = inspect.signature(method).parameters
+            if not any(each.kind is each.VAR_KEYWORD for each in taken.values()):
+                given = {word.arg for word in node.keywords if word.arg}
+                yield from (f"{ast.unparse(node)}: {word}" for word in sorted(given - set(taken)))
+
+
+@pages
+def test_its_python_uses_what_there_is(page: Path) -> None:
+    for block in re.findall(r"^ *```python\n(.*?)^ *```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
+        assert list(misused(ast.parse(textwrap.dedent(block)))) == []
+
+
+def test_what_there_is_not_is_found() -> None:
+    program = "client.machinery()\nbackend.colour\nclient.machines(serch='web')\nmachine.wait_for('x', pause=1)"
+    wrong = {"client.machinery", "backend.colour", "client.machines(serch='web'): serch"}
+    assert set(misused(ast.parse(program))) == {*wrong, "machine.wait_for('x', pause=1): pause"}
 
 
 def test_what_is_looked_for_is_found() -> None:

@@ -1,4 +1,4 @@
-"""The pages of docs/how-to are run as they stand; every command of every page exists; what they list is complete."""
+"""The tutorial and docs/how-to are run as they stand; all commands of all pages exist; what they list is complete."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 import click
 import pytest
 from fakes.digitalocean import TOKEN, FakeDigitalOcean
+from fakes.docker_life import PASSWORD, USER, LivingDocker
 
 from mistcore import Registry
 from mistcore.cli.app import cli
@@ -144,6 +145,21 @@ def test_troubleshooting(run: Any) -> None:
     )
     assert '"reason": "refused"' in out
     assert "linode" in out
+
+
+def test_the_tutorial(run: Any) -> None:
+    with LivingDocker() as docker:
+        docker.add("web-1", "running")
+        docker.images[0]["RepoTags"] = ["debian:12"]
+        engine = f"--title laptop --docker-host {docker.url} --auth-user {USER} --auth-password '{PASSWORD}'"
+        out = run("../tutorial.md", replaced={
+            "sh tools/try.sh\n. .venv/bin/activate": "", "pip install '.[docker]'": "", "--title laptop": engine,
+            "destroy scratch": "destroy scratch --yes",  # nobody is there to be asked
+        })  # fmt: skip
+        assert [container["Name"] for container in docker.containers.values()] == ["/web", "/db", "/web-1"]
+    assert "Added my desk (checked)" in out
+    assert "Added laptop (checked)" in out
+    assert '"name": "web-1"' in out
 
 
 def test_every_page_is_run() -> None:
