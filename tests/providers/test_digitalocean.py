@@ -17,7 +17,7 @@ import pytest
 import trustme
 from fakes.described import DescribedService, Foreign
 from fakes.digitalocean import IMAGES, TOKEN, FakeDigitalOcean, problem
-from fakes.patience import deadline_once, looked_after
+from fakes.patience import deadline_once, looked_after, patient
 
 from mistcore import (
     AuthenticationFailed,
@@ -488,7 +488,7 @@ def test_every_page_and_the_gpus_are_listed(service: FakeDigitalOcean, digitaloc
     for number in range(1003):
         service.add_droplet(f"web-{number}")
     service.add_droplet("gpu", size_slug="gpu-h100x1-80gb")
-    machines = list(digitalocean.list_machines())
+    machines = list(patient(digitalocean).list_machines())
     assert [machine.name for machine in machines] == [f"web-{number}" for number in range(1003)] + ["gpu"]
     assert machines[-1].extra["gpu_info"]["model"] == "nvidia_h100"
     assert len(service.requests) == 7

@@ -135,7 +135,7 @@ def test_behind_a_manager(clean_engine: DockerEngine) -> None:
     )
     assert made.actions == ("start", "rename", "destroy")
     made.start()
-    assert made.wait_for("running", timeout=10).actions == ("stop", "reboot", "pause", "rename", "destroy")
+    assert made.wait_for("running", timeout=100).actions == ("stop", "reboot", "pause", "rename", "destroy")
     (found,) = client.machines(search="WEB")
     found.pause()
     assert found.refresh().actions == ("stop", "resume", "rename", "destroy")

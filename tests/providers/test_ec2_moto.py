@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from fakes.patience import patient
 from peers.moto_server import Moto
 
 from mistcore import (
@@ -36,7 +37,7 @@ PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKMVyRKjdHWNqUZ+yIrxf7ziZRr8Mf
 def account(moto: Moto, region: str = "us-east-1", **fields: Any) -> Ec2:
     fields.setdefault("api_key", "testing")
     fields.setdefault("api_secret", "testing")
-    return Ec2(region=region, endpoint=moto.url, **fields)
+    return patient(Ec2(region=region, endpoint=moto.url, **fields))  # moto is slow, at first above all
 
 
 def create(ec2: Ec2, name: str, **options: Any) -> Any:
@@ -96,12 +97,12 @@ def test_the_same_through_a_manager_with_waiting(moto: Moto, tmp_path: Any) -> N
     )
     assert backend.region == "us-east-1"
     machine = backend.create_machine("web-1", image=IMAGE, size="t3.micro")
-    assert machine.wait_for("running", timeout=10, interval=0.1).state is MachineState.RUNNING
+    assert machine.wait_for("running", timeout=100, interval=0.1).state is MachineState.RUNNING
     machine.stop()
-    assert machine.wait_for("stopped", timeout=10, interval=0.1).actions == ("start", "rename", "destroy")
+    assert machine.wait_for("stopped", timeout=100, interval=0.1).actions == ("start", "rename", "destroy")
     [found] = manager.machines(search="web")
     found.destroy()
-    assert found.wait_for("terminated", timeout=10, interval=0.1).state is MachineState.TERMINATED
+    assert found.wait_for("terminated", timeout=100, interval=0.1).state is MachineState.TERMINATED
 
 
 def test_what_creating_takes(moto: Moto) -> None:
@@ -201,7 +202,6 @@ def test_paging_to_the_end_over_thousands(moto: Moto) -> None:
     # moto counts reservations, so these are three pages. It answers each slowly, which is no fault of what asks it.
     with deadline(600):
         ec2 = account(moto)
-        ec2.default_timeout = 300
         machines = list(ec2._service.instances("us-east-1", {"MaxResults": "1"}))
     assert len({machine.id for machine in machines}) == 2100
     assert all(machine.private_ips and machine.state is MachineState.RUNNING for machine in machines)
@@ -394,7 +394,7 @@ def test_the_role_of_the_instance_it_runs_on(moto: Moto, monkeypatch: pytest.Mon
             "Expiration": (datetime.now(UTC) + timedelta(hours=6)).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
         monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.url)
-        assert Ec2(region="us-east-1", endpoint=moto.url).check().name == "user/on-an-instance"
+        assert patient(Ec2(region="us-east-1", endpoint=moto.url)).check().name == "user/on-an-instance"
 
 
 class Portal(FakeService):

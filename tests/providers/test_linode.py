@@ -15,7 +15,7 @@ import pytest
 import trustme
 from fakes.described import DescribedService, Foreign
 from fakes.linode import TOKEN, FakeLinode, problem
-from fakes.patience import deadline_once, looked_after
+from fakes.patience import deadline_once, looked_after, patient
 
 from mistcore import (
     AuthenticationFailed,
@@ -444,7 +444,7 @@ def test_rate_limits(service: FakeLinode, linode: Linode) -> None:
 def test_every_page_is_listed(service: FakeLinode, linode: Linode) -> None:
     for number in range(1203):
         service.add_instance(f"web-{number}")
-    assert [machine.name for machine in linode.list_machines()] == [f"web-{number}" for number in range(1203)]
+    assert [machine.name for machine in patient(linode).list_machines()] == [f"web-{n}" for n in range(1203)]
     assert len(service.requests) == 3
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.patience import patient
 from peers.moto_server import Moto
 
 from mistcore import PermissionDenied
@@ -55,15 +56,15 @@ def test_the_policy_for_ec2_is_what_is_asked_for() -> None:
 def test_the_policy_for_ec2_is_enough(moto: Moto, statements: int) -> None:
     actions = [action for statement in policy()["Statement"][:statements] for action in statement["Action"]]
     key, secret = moto.user("copied", *actions)
-    everything = Ec2(region="us-east-1", endpoint=moto.url, api_key="testing", api_secret="testing")
+    everything = patient(Ec2(region="us-east-1", endpoint=moto.url, api_key="testing", api_secret="testing"))
     old = everything.create_machine("old", image=IMAGE, size="t3.micro")
     with moto.enforcing():
-        ec2 = Ec2(region="us-east-1", endpoint=moto.url, api_key=key, api_secret=secret)
+        ec2 = patient(Ec2(region="us-east-1", endpoint=moto.url, api_key=key, api_secret=secret))
         ec2.check()
         assert [machine.id for machine in ec2.list_machines()] == [old.id]
         for listing in (ec2.list_sizes, ec2.list_images, ec2.list_locations, ec2.list_networks):
             list(listing())
-        assert list(Ec2(region="all", endpoint=moto.url, api_key=key, api_secret=secret).list_machines())
+        assert list(patient(Ec2(region="all", endpoint=moto.url, api_key=key, api_secret=secret)).list_machines())
         acts = (
             lambda: ec2.stop_machine(old.id),
             lambda: ec2.start_machine(old.id),
