@@ -1,15 +1,13 @@
-"""Accounts on the OpenSSH server of the tests, SSH agents, and listeners that are no SSH server."""
+"""Accounts on the OpenSSH server of the tests, SSH agents, and commands that do no harm."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import subprocess
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,31 +52,3 @@ def agent(*keys: Path) -> Iterator[str]:
         finally:
             process.terminate()
             process.wait(60)
-
-
-@contextlib.contextmanager
-def listener(answer: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A port of the loopback where every connection is given to `answer`, in a thread; the port's number."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        taken: list[socket.socket] = []
-
-        def serve() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    connection, _ = listening.accept()
-                    taken.append(connection)
-                    threading.Thread(target=one, args=(connection,), daemon=True).start()
-
-        def one(connection: socket.socket) -> None:
-            with contextlib.suppress(OSError):
-                answer(connection)
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        try:
-            yield listening.getsockname()[1]
-        finally:
-            listening.shutdown(socket.SHUT_RDWR)
-            thread.join(60)
-            for connection in taken:
-                connection.close()

@@ -7,16 +7,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from fakes.bare_metal import listener, server
+from fakes.bare_metal import server
 from fakes.patience import HANGS, deadline_once, patient
 from peers.sshd import Sshd
 
 from mistcore import AuthenticationFailed, InvalidFields, MistError, Unreachable
 from mistcore.deadline import deadline
+from mistcore.testing.wire import MISCHIEF, Line, WireServer, after, pouring, saying, silent
 from mistcore_providers.bare_metal import BareMetal
 
 
@@ -87,92 +88,68 @@ def test_a_connection_that_nobody_takes() -> None:
     assert raised.value.message.startswith("no answer from 127.0.0.1")
 
 
+def at(wire: WireServer) -> BareMetal:
+    return patient(BareMetal(machine_ip="127.0.0.1", machine_port=wire.port))
+
+
 def test_a_listener_that_says_nothing() -> None:
-    heard = threading.Event()
-    with listener(lambda connection: connection.recv(1) and heard.set()) as port, fails(once=heard.is_set) as raised:
-        patient(BareMetal(machine_ip="127.0.0.1", machine_port=port)).check()
+    with WireServer(silent) as wire, fails(once=lambda: wire.received) as raised:
+        at(wire).check()
     assert raised.value.reason == "timeout"
     assert "no SSH server greets" in raised.value.message
 
 
 def test_a_greeting_that_never_ends() -> None:
-    heard = threading.Event()
-
-    def drip(connection: socket.socket) -> None:
-        connection.settimeout(0.02)
+    def drip(line: Line) -> None:
         while True:
-            connection.sendall(b"still booting\r\n")
-            with suppress(TimeoutError):
-                if connection.recv(4096):
-                    heard.set()  # it has seen that, and greets in turn
+            line.send(b"still booting\r\n", 0.02)
 
-    with listener(drip) as port, fails(once=heard.is_set) as raised:
-        patient(BareMetal(machine_ip="127.0.0.1", machine_port=port)).check()
+    with WireServer(drip) as wire, fails(once=lambda: wire.received) as raised:  # it has seen that, and greets in turn
+        at(wire).check()
     assert raised.value.reason == "not_ssh"
     assert "it says 'still booting'" in raised.value.message
 
 
 def test_a_greeting_that_is_one_endless_line() -> None:
-    def pour(connection: socket.socket) -> None:
-        while True:
-            connection.sendall(b"x" * 4096)
-
-    with listener(pour) as port, fails() as raised:
-        patient(BareMetal(machine_ip="127.0.0.1", machine_port=port)).check()
+    with WireServer(pouring(filler=b"x" * 4096)) as wire, fails() as raised:
+        at(wire).check()
     assert raised.value.reason == "not_ssh"
 
 
 def test_a_web_server_on_the_port() -> None:
-    def answer(connection: socket.socket) -> None:
-        connection.recv(100)
-        connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
-        connection.close()
-
-    with listener(answer) as port, fails() as raised:
-        patient(BareMetal(machine_ip="127.0.0.1", machine_port=port)).check()
+    with WireServer(MISCHIEF["is a web server"]) as wire, fails() as raised:
+        at(wire).check()
     assert raised.value.reason == "not_ssh"
 
 
 def test_a_server_that_hangs_up_at_once() -> None:
-    with listener(lambda connection: connection.close()) as port, fails() as raised:
-        patient(BareMetal(machine_ip="127.0.0.1", machine_port=port)).check()
+    with WireServer(MISCHIEF["hangs up at once"]) as wire, fails() as raised:
+        at(wire).check()
     assert raised.value.reason == "network"
     assert "before it said anything" in raised.value.message
 
 
 def test_a_server_that_hangs_up_after_its_greeting() -> None:
-    def answer(connection: socket.socket) -> None:
-        connection.sendall(b"SSH-2.0-Rude\r\n")
-        connection.recv(100)
-        connection.close()
-
-    with listener(answer) as port, fails() as raised:
-        patient(BareMetal(machine_ip="127.0.0.1", machine_port=port)).check()
+    talk = saying(b"SSH-2.0-Rude\r\n", then=after(b"", lambda line: None))
+    with WireServer(talk) as wire, fails() as raised:
+        at(wire).check()
     assert raised.value.reason == "network"
     assert "during the login" in raised.value.message
 
 
 def test_a_server_that_stops_after_its_greeting() -> None:
-    heard = threading.Event()
-
-    def answer(connection: socket.socket) -> None:
-        connection.sendall(b"SSH-2.0-Slow\r\n")
-        said = b""
-        while b"curve25519" not in said and (part := connection.recv(4096)):
-            said += part
-        heard.set()
-
-    with listener(answer) as port, fails(once=heard.is_set) as raised:
-        patient(BareMetal(machine_ip="127.0.0.1", machine_port=port)).check()
+    talk = saying(b"SSH-2.0-Slow\r\n", then=silent)
+    with WireServer(talk) as wire, fails(once=lambda: b"curve25519" in wire.received) as raised:
+        at(wire).check()
     assert raised.value.reason == "timeout"
     assert "the login to" in raised.value.message
 
 
 def test_a_cancelled_deadline_ends_it_at_once() -> None:
-    with listener(lambda connection: connection.recv(1) and None) as port, deadline(HANGS) as limit:
+    with WireServer(silent) as wire, deadline(HANGS) as limit:
         threading.Timer(0.3, limit.cancel).start()
         with pytest.raises(Unreachable):
-            patient(BareMetal(machine_ip="127.0.0.1", machine_port=port)).check()
+            at(wire).check()
 
 
 def test_an_unknown_host_key_shows_what_to_do(sshd: Sshd) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import threading
-import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from peers import waiting
 from mistcore import Machine, MachineState, ProviderError, Rejected, Unreachable
 from mistcore.deadline import Deadline, deadline
 from mistcore.testing.server import Response, json_response
+from mistcore.testing.wire import WireServer, after, saying, trickling
 from mistcore_providers import _docker_records as records
 from mistcore_providers.docker import Docker
 
@@ -103,24 +102,6 @@ def test_what_is_no_docker_engine(answer: Response) -> None:
     assert caught.value.reason == "not_docker"
 
 
-def answering(text: bytes) -> tuple[socket.socket, str]:
-    """Start a server that answers anything with this text and hangs up."""
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with connection:
-                connection.recv(1000)
-                connection.sendall(text)
-
-    threading.Thread(target=serve, daemon=True).start()
-    return listener, f"http://127.0.0.1:{listener.getsockname()[1]}"
-
-
 @pytest.mark.parametrize(
     ("text", "error", "reason"),
     [
@@ -130,9 +111,8 @@ def answering(text: bytes) -> tuple[socket.socket, str]:
     ],
 )
 def test_what_does_not_speak_http(text: bytes, error: type[Exception], reason: str) -> None:
-    listener, url = answering(text)
-    with listener, pytest.raises(error) as caught:
-        Docker(docker_host=url).check()
+    with WireServer(after(b"", saying(text))) as wire, pytest.raises(error) as caught:
+        Docker(docker_host=f"http://127.0.0.1:{wire.port}").check()
     assert caught.value.reason == reason  # type: ignore[attr-defined]
 
 
@@ -214,21 +194,9 @@ def test_an_engine_that_trickles() -> None:
 
 def test_a_socket_that_trickles(tmp_path: Path) -> None:
     path = f"{tmp_path}/d.sock"
-    text = b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n" + b" " * 10_000
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
-        listener.listen()
-
-        def trickle() -> None:
-            connection, _ = listener.accept()
-            with connection, suppress(OSError):
-                for byte in text:
-                    connection.send(bytes([byte]))
-                    time.sleep(0.05)
-
-        threading.Thread(target=trickle, daemon=True).start()
-        with deadline(0.5), pytest.raises(Unreachable) as caught:
-            patient(Docker(docker_host=path)).check()
+    talk = trickling(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n" + b" " * 10_000)
+    with WireServer(talk, path=path), deadline(0.5), pytest.raises(Unreachable) as caught:
+        patient(Docker(docker_host=path)).check()
     assert caught.value.reason == "timeout"
 
 
