@@ -15,7 +15,8 @@ import pytest
 import trustme
 from fakes.described import DescribedService, Foreign
 from fakes.linode import TOKEN, FakeLinode, problem
-from fakes.patience import deadline_once, looked_after, patient
+from fakes.patience import HANGS, deadline_once, looked_after, patient
+from peers.waiting import until
 
 from mistcore import (
     AuthenticationFailed,
@@ -204,7 +205,14 @@ def test_a_reboot_that_has_yet_to_begin_is_not_taken_for_done(service: FakeLinod
 def test_one_that_is_deleted_while_it_is_waited_for(service: FakeLinode, linode: Linode) -> None:
     machine_id = service.add_instance()["id"]
     service.job_seconds = 60
-    threading.Timer(0.4, service.instances.pop, (machine_id,)).start()
+    looked = looked_after(service)
+
+    def delete() -> None:
+        until(looked, HANGS, 0.02)
+        with service.lock:
+            del service.instances[machine_id]
+
+    threading.Thread(target=delete, daemon=True).start()
     with pytest.raises(Rejected, match="deleted before the shutdown was done"):
         linode.stop_machine(str(machine_id))
 

@@ -7,13 +7,13 @@ import pickle
 import subprocess
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable
 
 import attrs
 import pytest
 from peers.postgresql import PASSWORD, Postgresql
+from peers.waiting import until
 from stores.suite import StoreSuite, finish, put, start_worker
 from stores.workers import record
 
@@ -308,9 +308,9 @@ def test_a_connection_that_breaks_in_a_change_keeps_nothing(postgresql: Postgres
     def change() -> None:
         with store.change() as changes:
             changes.put(record(2))
-            end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'mistcore'"
-            postgresql.execute(end)
-            time.sleep(0.1)
+            ours = "FROM pg_stat_activity WHERE application_name = 'mistcore'"
+            postgresql.execute(f"SELECT pg_terminate_backend(pid) {ours}")
+            until(lambda: not postgresql.execute(f"SELECT pid {ours}"), 60, 0.02)
 
     assert failure(change).reason in ("unreachable", "database")
     assert list(store.read()) == ["id-1"]
