@@ -49,7 +49,7 @@ def test_what_the_fixtures_do(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
+        timeout=250,
     )
     assert "3 passed, 1 error" in result.stdout
     assert "ERROR test_it.py::test_a_thread_that_stays" in result.stdout

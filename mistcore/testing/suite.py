@@ -82,7 +82,7 @@ class ProviderSuite(DeclarationSuite):
         raise NotImplementedError("write `good(self, service)`, as the docstring of ProviderSuite shows")
 
     def bad(self, service: Any) -> Provider:
-        """Return an account whose credentials the service refuses. Override it."""
+        """Return an account whose credentials the service refuses. Override it, to skip where it lets in anybody."""
         raise NotImplementedError("write `bad(self, service)`, as the docstring of ProviderSuite shows")
 
     def hang(self, service: Any) -> None:
