@@ -26,6 +26,7 @@ from mistcore.addresses import split_addresses
 from mistcore.deadline import deadline
 from mistcore_providers._libvirt_calls import bounded, spread
 from mistcore_providers._libvirt_listing import state_of
+from mistcore_providers._libvirt_seed import seed_image
 from mistcore_providers._libvirt_target import Target, transport_of
 from mistcore_providers._libvirt_xml import details_of, guest_of, network_of, parse, volume_of
 from mistcore_providers.libvirt import Libvirt
@@ -296,6 +297,14 @@ def test_a_password(tmp_path: Path, password: str, good: bool) -> None:
     with pytest.raises(AuthenticationFailed) as caught:
         provider.check()
     assert not password or password not in str(caught.value)
+
+
+def test_the_medium_that_a_new_machine_reads() -> None:
+    pytest.importorskip("pycdlib", reason="it comes with the extra libvirt")
+    image = seed_image("web-1", "1234", "ssh-ed25519 AAAA me\n", "#cloud-config\nhostname: made\n")
+    assert image[0x8028:0x8048].strip() == b"cidata"
+    for text in (b'"local-hostname": "web-1"', b'"ssh-ed25519 AAAA me"', b"hostname: made\n"):
+        assert text in image
 
 
 # -- without the binding, and without its noise -----------------------------------------------------------------------
