@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fuzz.targets import TARGETS
 
 FUZZ = Path(__file__).parent / "fuzz"
 REPLAY = """
@@ -24,7 +25,13 @@ for path in sorted(Path(sys.argv[1], "fuzz", "corpus", sys.argv[2]).iterdir()):
 """
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in (FUZZ / "corpus").iterdir()))
+def test_every_target_begins_with_what_was_found_before() -> None:
+    kept = {folder.name: len(list(folder.iterdir())) for folder in (FUZZ / "corpus").iterdir()}
+    assert set(kept) == set(TARGETS), "python tests/fuzz/run.py --grow TARGET"
+    assert all(0 < count <= 20 for count in kept.values()), kept
+
+
+@pytest.mark.parametrize("name", sorted(TARGETS))
 def test_what_the_fuzzer_keeps(name: str) -> None:
     # In a process of its own: the transport that targets put under urllib3 stays there.
     pytest.importorskip("keystoneauth1", reason="the providers' packages are not installed")
