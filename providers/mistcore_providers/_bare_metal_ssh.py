@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, wait
 from typing import Any
 
@@ -163,8 +165,8 @@ class _Call:
         self._greeting = b""
         self._dialled: Where | None = None
         self._client: _Client | None = None
-        self._settle = 0.0
         self._sockets: list[socket.socket] = []
+        self._programs: list[subprocess.Popen[bytes]] = []
         self._open: list[asyncssh.SSHClientConnection] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
@@ -223,9 +225,12 @@ class _Call:
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(connection.wait_closed(), 0.5)
             connection.abort()  # which changes nothing where the goodbye was taken
-        await asyncio.sleep(self._settle)  # let the loop take its leave of sockets and of a ProxyCommand
+        await asyncio.sleep(0)  # let the loop take its leave of the sockets
         for sock in self._sockets:
             sock.close()
+        for program in self._programs:
+            program.kill()
+            program.wait()
 
     async def _log_in(self, login: Login, via: _Reached | None = None, depth: int = 0) -> _Reached:
         """Log in to one host, through the jump hosts that the configuration names, each logged in to alike."""
@@ -242,9 +247,8 @@ class _Call:
         algorithms: list[str] | None = None
         while True:
             sock, address = None, ""
-            if via is None and options.proxy_command:
-                self._settle = 0.1
-            elif via is None:
+            command = options.proxy_command if via is None else None
+            if via is None and not command:
                 sock, address = self._dial(where)
             known = Known() if login.pin else known_for(where, address, options, login.known_hosts)
             if algorithms is None and not (known.keys or known.authorities):
@@ -253,6 +257,8 @@ class _Call:
             self._where = where
             self._step(f"the login to {where} as {user}")
             try:
+                if command:
+                    sock = self._start(command)
                 connection = await asyncssh.connect(
                     login.host,
                     login.port or (),
@@ -313,6 +319,26 @@ class _Call:
                 sock.setblocking(False)
                 return sock, str(address[0])
         raise errors.no_connection(where, failures, self.seconds) from failures[-1]
+
+    def _start(self, command: Sequence[str]) -> socket.socket:
+        """Start a ProxyCommand and return a socket that leads to it.
+
+        asyncssh would start one by itself, and nobody could wait for its end before the loop has ended.
+        """
+        ours, theirs = socket.socketpair()
+        self._sockets.append(ours)
+        ours.setblocking(False)
+        with theirs:
+            self._programs.append(
+                subprocess.Popen(  # noqa: S603 - no shell, and the user's own words
+                    command,
+                    stdin=theirs.fileno(),
+                    stdout=theirs.fileno(),
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            )
+        return ours
 
     def _peek(self, sock: socket.socket, where: Where) -> bytes:
         """Return the first bytes that are not an SSH greeting, or nothing: one may still come."""
