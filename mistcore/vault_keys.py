@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mistcore.errors import InvalidFields, MissingDependency, VaultError
+from mistcore.stores.atomic import create
 
 __all__ = ["Key", "Passphrase", "about", "find_key", "make_key", "new_key_text"]
 
@@ -123,11 +124,7 @@ def make_key(
 
 def _write_key(path: Path) -> None:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(f"{new_key_text()}\n")
-            file.flush()
-            os.fsync(file.fileno())
+        create(path, f"{new_key_text()}\n".encode())
     except OSError as error:
         words = f"the key file {path} cannot be made: {error.strerror}"
         raise VaultError(words, reason="key", remedy="Choose another place for it.") from error

@@ -9,7 +9,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["hand_over", "make_folder", "remove_leftovers", "write"]
+__all__ = ["create", "hand_over", "make_folder", "remove_leftovers", "write"]
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
@@ -25,17 +25,9 @@ def write(path: Path, data: bytes, before: os.stat_result | None) -> os.stat_res
             make sure that the change outlives a power cut.
 
     """
-    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
-    descriptor = os.open(temporary, _NEW, 0o600)
+    temporary = _beside(path)
     try:
-        try:
-            hand_over(descriptor, before or path.parent.stat())
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _fill(temporary, data, before or path.parent.stat())
         status = temporary.stat()
         if before is not None and status.st_mtime_ns <= before.st_mtime_ns:
             os.utime(temporary, ns=(status.st_atime_ns, before.st_mtime_ns + 1))
@@ -47,6 +39,46 @@ def write(path: Path, data: bytes, before: os.stat_result | None) -> os.stat_res
         raise
     _sync_folder(path.parent)
     return status
+
+
+def create(path: Path, data: bytes) -> None:
+    """Make a file at `path`, whole or not at all, for its owner alone to read.
+
+    Raises:
+        FileExistsError: there is one; it is left as it is.
+        OSError: it was not possible.
+
+    """
+    temporary, like = _beside(path), path.parent.stat()
+    try:
+        _fill(temporary, data, like)
+        try:
+            os.link(temporary, path)  # unlike a renaming, it leaves alone what another was faster to make
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links
+            _fill(path, data, like)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+    _sync_folder(path.parent)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
+
+
+def _fill(path: Path, data: bytes, like: os.stat_result) -> None:
+    """Make a new file that holds this, on the disk and not only in memory."""
+    descriptor = os.open(path, _NEW, 0o600)
+    try:
+        hand_over(descriptor, like)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def make_folder(folder: Path) -> None:

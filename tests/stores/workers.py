@@ -167,13 +167,17 @@ def killed_at_each_line(location: str, _: int) -> None:
     witness.report()
 
 
+#: So many lines after it began to change how secrets are kept, a new key file is there.
+_KEY_IS_MADE = 60
+
+
 def killed_while_rewriting(location: str, _: int) -> None:
     """Kill what changes how secrets are kept before its first line of code, then before the third, and so on.
 
-    The next change is killed before the even lines.
+    The next change is killed before the even lines; what makes a key file before each.
     """
     stores = tuple(os.sep + str(Path("stores", name)) for name in ("atomic.py", "json_file.py", "postgresql.py"))
-    others = ("rewrite", "_new", "make_key", "_put_in_keyring", "_with_keyring")
+    others = ("rewrite", "_new", "make_key", "_write_key", "_put_in_keyring", "_with_keyring")
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: F401 - what each child would import again
 
     kept = [record(number) for number in range(2)]
@@ -183,13 +187,16 @@ def killed_while_rewriting(location: str, _: int) -> None:
     import keyring.backends.SecretService  # noqa: F401
 
     ways: list[dict[str, str]] = [{"kind": "sealed", "key_env": "TEST_KEY"}, {"kind": "plain"}, {"kind": "keyring"}]
-    kills, step = 0, 7 if "://" in location else 3  # a database takes longer to look into after each
+    if "://" not in location:
+        ways.insert(2, {"kind": "sealed", "key_file": f"{location}-key"})
+    kills = 0
     for number, way in enumerate(ways):
-        at, status = -(number % step), signal.SIGKILL
+        step = 7 if "://" in location else 3  # a database takes longer to look into after each
+        at, status = 0 if "key_file" in way else -(number % step), signal.SIGKILL
         with open_store(location) as store:
             before = store.read_vault()
         while status == signal.SIGKILL:
-            at += step
+            at += 1 if "key_file" in way and at < _KEY_IS_MADE else step
 
             def work(acknowledge: int, way: dict[str, str] = way, left: int = at) -> None:
                 def count(frame: object, event: str, arg: object) -> object:
