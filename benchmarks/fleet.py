@@ -107,9 +107,10 @@ def mistcore(service: str, count: int, port: int, store: str) -> Asking:
     from mistcore import BackendManager, Registry
 
     Registry()[service]
+    import msgspec  # noqa: F401
     import requests  # noqa: F401
 
-    import mistcore.http.transport  # noqa: F401
+    import mistcore.http.connections  # noqa: F401
 
     return lambda: list(BackendManager(store).machines(workers=WORKERS, timeout=120))
 

@@ -175,7 +175,9 @@ def client(who: str, name: str, url: str, what: str) -> None:
     import requests  # noqa: F401 - both import it at their first request, which is not what is measured
 
     if who == "mistcore":
-        import mistcore.http.transport  # noqa: F401
+        import msgspec  # noqa: F401
+
+        import mistcore.http.connections  # noqa: F401
     gc.collect()
     if what == "memory":
         tracemalloc.start()

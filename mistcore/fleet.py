@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from typing import Generic, Self, TypeVar
 
 import attrs
@@ -82,8 +81,10 @@ class Walk(Generic[T, R]):
 
     def __next__(self) -> R:
         while not self._closed:  # which another thread may do at any time
-            with suppress(IndexError):
+            try:
                 return self._ready.popleft()
+            except IndexError:
+                pass
             try:
                 self._take_next_answer()
             except BaseException:

@@ -66,8 +66,12 @@ def _addresses(values: Iterable[str] | None) -> tuple[str, ...]:
     """Each once, IPv4 before IPv6, otherwise in the order given; empty ones left out."""
     if not values:
         return ()
-    if type(values) is list and len(values) == 1 and type(values[0]) is str and values[0]:  # most machines' case
-        return (values[0],)
+    if type(values) is list and len(values) < 3:  # most machines' case
+        one, two = values[0], values[-1]
+        if type(one) is str is type(two) and one and two:
+            if one == two:
+                return (one,)
+            return (two, one) if ":" in one and ":" not in two else (one, two)
     if isinstance(values, str):  # one address, not the letters of one
         values = (values,)
     seen = dict.fromkeys(text for value in values if (text := _text(value)))

@@ -82,7 +82,11 @@ def garbled(error: Exception) -> ProviderError | None:
 def parse_time(value: Any) -> datetime | None:
     """Return an ISO 8601 time as aware UTC, or None for what is none; one without a zone is taken as UTC."""
     try:
+        if len(value) == 19 and value[13] == value[16] == ":":  # to the second, without a zone
+            value += "Z"
         moment = datetime.fromisoformat(value)
+        if moment.tzinfo is UTC:
+            return moment
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (OverflowError, TypeError, ValueError):
         return None

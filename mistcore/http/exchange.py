@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as _json
 import logging
 import os
 import threading
@@ -17,12 +16,14 @@ import attrs
 
 from mistcore.errors import AuthenticationFailed, InvalidFields, MistError, ProviderError
 from mistcore.http import addresses
+from mistcore.http.read_json import read_json
 from mistcore.redaction import Quiet
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
     from requests.auth import AuthBase
 
+    from mistcore.http.connections import Lease
     from mistcore.http.transport import Transport
 
 __all__ = ["READS", "Answer", "Sender"]
@@ -61,7 +62,7 @@ class Answer:
         if not self.body or self.body.isspace():
             return None
         try:
-            return _json.loads(self.body)
+            return read_json(self.body)
         except RecursionError as error:
             cause: Exception = error
             words = "is nested too deeply"
@@ -104,7 +105,7 @@ class Sender:
         self._verify = verify
         self._ca_cert = ca_cert
         self._max_body = max_body
-        self._transport: Transport | None = None
+        self._lease: Lease | None = None
         self._pid = 0
         self._lock = threading.Lock()
 
@@ -165,20 +166,21 @@ class Sender:
             )
 
     def _connections(self) -> Transport:
-        from mistcore.http.transport import Transport
+        from mistcore.http.connections import Lease
 
         with self._lock:
-            if self._transport is None or self._pid != os.getpid():  # a forked child must not share sockets
-                self._transport = Transport(verify=self._verify, ca_cert=self._ca_cert)
+            if self._lease is None or self._pid != os.getpid():  # a forked child must not share sockets
+                origin = addresses.origin(self._base_url)
+                self._lease = Lease(origin, verify=self._verify, ca_cert=self._ca_cert)
                 self._pid = os.getpid()
-            return self._transport
+            return self._lease.transport
 
     def close(self) -> None:
-        """Close the connections; the next request opens new ones."""
+        """Give the connections back; the next request gets some again."""
         with self._lock:
-            transport, self._transport = self._transport, None
-        if transport is not None:
-            transport.close()
+            lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.close()
 
     def _unsendable(self, error: Exception) -> MistError:
         if "header" in type(error).__name__.lower() or isinstance(error, UnicodeError):

@@ -11,6 +11,7 @@ from urllib.parse import urljoin
 import attrs
 
 from mistcore.errors import ProviderError
+from mistcore.http.read_json import rows_in
 from mistcore.parallel import in_parallel
 from mistcore.rows import read_row
 
@@ -71,7 +72,7 @@ def numbered(
     def load(index: int) -> _Page:
         answer = fetch(plan.query(index))
         with one_at_a_time:
-            return _page(answer, plan, each)
+            return _row_by_row(answer, plan, each) or _page(answer, plan, each)
 
     check = _Progress()
 
@@ -192,16 +193,50 @@ class _Progress:
             raise _paging_error(f"only {self._came} of {self._least_total} items came")
 
 
+def _row_by_row(answer: Answer, plan: Numbered, each: Callable[[Any], Any] | None) -> _Page | None:
+    """Return the page, never having had more than one of its rows in memory; None where that cannot be done."""
+    counts = [where for where in (plan.total, plan.count) if where]
+    if each is None or not all(isinstance(where, str) for where in (plan.items, *counts)):
+        return None
+    inside = [str(where) for where in counts if not str(where).startswith("header:")]
+    found = rows_in(answer.body, str(plan.items), inside)
+    if found is None:
+        return None
+    items, keys = [], []
+    try:
+        for row in found.rows:
+            keys.append(_key(row, plan))
+            items.append(read_row(each, row))
+    except (ValueError, RecursionError):  # one of them is no JSON: that is said where all is read
+        return None
+    total, count = (
+        _number(found.others[where] if where in found.others else _find(where, None, answer)) if where else None
+        for where in (plan.total, plan.count)
+    )
+    known = _known(keys)
+    return _Page(items, known, hash(tuple(keys)) if known is not None else hash(bytes(found.text)), total, count)
+
+
 def _page(answer: Answer, plan: Numbered, each: Callable[[Any], Any] | None) -> _Page:
     body = answer.json()
     rows = _list(_find(plan.items, body, answer), plan.items)
-    keys: list[Any] | None = [row.get(plan.key) if isinstance(row, dict) else None for row in rows]
-    if keys is not None and any(not isinstance(key, (str, int)) for key in keys):
-        keys = None
+    keys = _known([_key(row, plan) for row in rows])
     mark = hash(tuple(keys)) if keys is not None else hash(json.dumps(rows))
     total = _number(_find(plan.total, body, answer)) if plan.total else None
     count = _number(_find(plan.count, body, answer)) if plan.count else None
-    return _Page(rows if each is None else [read_row(each, row) for row in rows], keys, mark, total, count)
+    if each is not None:
+        for index, row in enumerate(rows):  # in its place: a row takes more memory than what is made of it
+            rows[index] = read_row(each, row)
+    return _Page(rows, keys, mark, total, count)
+
+
+def _key(row: Any, plan: Numbered) -> Any:
+    return row.get(plan.key) if isinstance(row, dict) else None
+
+
+def _known(keys: list[Any]) -> list[Any] | None:
+    """Return the keys, or None where they do not tell the items apart."""
+    return keys if all(isinstance(key, (str, int)) for key in keys) else None
 
 
 def _pages_in_all(first: _Page) -> int | None:

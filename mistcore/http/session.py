@@ -29,6 +29,9 @@ class RestSession:
     Reads are repeated when the service fails or a connection breaks; what changes something is repeated only when it
     certainly did nothing: the service said so (429, or 503 with `Retry-After`), or nothing was sent.
 
+    Sessions with the same service that trust the same certificates share their connections, and nothing else. So `auth`
+    must not be of a kind that lets a connection in rather than a request (NTLM, Negotiate).
+
     Args:
         base_url: the address that paths are below; `https://` may be left out.
         headers: sent with every request, but never to another host.

@@ -35,6 +35,8 @@ from mistcore.others_logs import silence, silent
 __all__ = ["Broken", "Transport", "clean_answer", "read_body", "tls_context"]
 
 _CHUNK = 64 * 1024
+_PROXY_NAMES = [f"{kind}_proxy" for kind in ("http", "https", "all", "no")]
+_PROXY_NAMES += [name.upper() for name in _PROXY_NAMES]
 
 
 class Broken(Exception):
@@ -177,8 +179,8 @@ class Transport(requests.adapters.HTTPAdapter):
     def __init__(self, *, verify: bool, ca_cert: str = "", context: ssl.SSLContext | None = None) -> None:
         self._verify = verify
         self._context = settled(context) if context else tls_context(verify, ca_cert)
-        self._proxies: dict[str, dict[str, str]] = {}
-        super().__init__(pool_connections=4, pool_maxsize=16, max_retries=0)
+        self._proxies: dict[tuple[str, int], dict[str, str]] = {}
+        super().__init__(pool_connections=4, pool_maxsize=32, max_retries=0)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:
         """Make the pools, of our connections and with the shared TLS context."""
@@ -198,6 +200,18 @@ class Transport(requests.adapters.HTTPAdapter):
         conn.cert_reqs = "CERT_REQUIRED" if self._verify else "CERT_NONE"
         conn.ca_certs = conn.ca_cert_dir = None
 
+    def close(self) -> None:
+        """Close what is idle now, and what is in use when it is given back.
+
+        urllib3 would only forget its pools, and an error that somebody keeps may hold on to one, with its sockets.
+        """
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in manager.pools.keys():  # noqa: SIM118 - to go through the mapping itself it refuses
+                pool = manager.pools.get(key)
+                if pool is not None:
+                    pool.close()
+        super().close()
+
     def exchange(
         self, request: requests.PreparedRequest, *, origin: str, seconds: float, max_body: int
     ) -> tuple[requests.Response, bytes]:
@@ -205,8 +219,9 @@ class Transport(requests.adapters.HTTPAdapter):
 
         What a refusal or a redirect repeats of the request's secrets is not in it any more.
         """
-        if origin not in self._proxies:
-            self._proxies[origin] = _environ_proxies(origin)
+        settings = origin, _proxy_settings()
+        if settings not in self._proxies:
+            self._proxies[settings] = _environ_proxies(origin)
         started = False
         try:
             with silent():
@@ -215,15 +230,20 @@ class Transport(requests.adapters.HTTPAdapter):
                     stream=True,
                     timeout=(min(seconds, 10.0), seconds),
                     verify=self._verify,
-                    proxies=self._proxies[origin],
+                    proxies=self._proxies[settings],
                 )
                 started = True
                 body = read_body(response.raw, max_body)
-            return response, clean_answer(request, response, body, self._proxies[origin])
+            return response, clean_answer(request, response, body, self._proxies[settings])
         except MistError as error:
             raise Broken(error, sent=True, passing=False) from None
         except (OSError, ValueError, urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
             raise _explain(error, origin, started) from _root(error)
+
+
+def _proxy_settings() -> int:
+    # A number, because the addresses may hold passwords. To ask `getproxies` each time would take ten times as long.
+    return hash(tuple(map(os.environ.get, _PROXY_NAMES)))
 
 
 def _environ_proxies(origin: str) -> dict[str, str]:

@@ -315,13 +315,15 @@ def _meaning(failure: Failure) -> MistError | None:
 def _machine(raw: Mapping[str, Any]) -> Machine:
     ipv6 = str(raw.get("ipv6") or "").partition("/")[0]
     public, private = split_addresses([*(raw.get("ipv4") or ()), ipv6])
-    extra = {name: value for name in _EXTRA if (value := raw.get(name)) not in (None, "", [], {})}
+    status = intern(str(raw.get("status") or ""))
+    extra = {"status": status} if status else {}
+    extra |= {name: value for name in _EXTRA if (value := raw.get(name)) or value == 0}
     specs = raw.get("specs") or {}
     extra |= {name: value for name in ("vcpus", "memory", "disk", "gpus") if (value := specs.get(name))}
     return Machine(
         id=raw["id"],
         name=raw.get("label") or "",
-        state=_STATES.get(str(raw.get("status")), MachineState.UNKNOWN),
+        state=_STATES.get(status, MachineState.UNKNOWN),
         public_ips=public,
         private_ips=private,
         size=intern(raw.get("type") or ""),
@@ -333,7 +335,7 @@ def _machine(raw: Mapping[str, Any]) -> Machine:
     )
 
 
-_EXTRA = ("status", "group", "lke_cluster_id", "placement_group", "capabilities")
+_EXTRA = ("group", "lke_cluster_id", "placement_group", "capabilities")
 
 
 def _size(raw: Mapping[str, Any]) -> Size:
