@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from mistcore.errors import MistError, ProviderError
-from mistcore.redaction import hide_in_error, let_go
+from mistcore.redaction import hide_in_error, leave_words_only, let_go
 
 __all__ = ["provider_errors"]
 
@@ -26,13 +26,16 @@ def provider_errors(operation: str, *, provider: str, backend: str, secrets: Cal
     except BaseException as error:
         let_go(error)
         hide_in_error(error, secrets())
+        if isinstance(error, Exception):
+            words = f"{type(error).__name__}: {error}"
+            leave_words_only(error)
         if isinstance(error, MistError):
             error.provider = error.provider or provider
             error.backend = error.backend or backend
         if isinstance(error, MistError) or not isinstance(error, Exception):  # Ctrl-C is for the program
             raise
         raise ProviderError(
-            f"the provider failed in {operation}: {type(error).__name__}: {error}",
+            f"the provider failed in {operation}: {words}",
             remedy="This is a fault of the provider's code: tell its author.",
             reason="bug",
             provider=provider,

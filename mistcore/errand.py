@@ -39,6 +39,14 @@ class Outcome(Generic[T]):
     seconds: float
     afar: bool
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Without the errors behind the error. Dask pickles these too, and another library's need not survive that.
+        return _arrived, (self.value, self.error and self.error.__reduce__(), self.seconds, self.afar)
+
+
+def _arrived(value: Any, error: tuple[Any, ...] | None, seconds: float, afar: bool) -> Outcome[Any]:
+    return Outcome(value, error[0](*error[1]) if error else None, seconds, afar)
+
 
 class Parcel:
     """A backend for somebody else's pool: itself in this process, its place in the store in every other."""

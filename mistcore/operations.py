@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mistcore.errors import InvalidFields, MissingDependency, MistError, ProviderError
 from mistcore.models import Machine
-from mistcore.redaction import hide_in_error, let_go, secrets_of_provider
+from mistcore.redaction import hide_in_error, leave_words_only, let_go, secrets_of_provider
 
 if TYPE_CHECKING:
     from mistcore.provider import Provider
@@ -79,6 +79,7 @@ def _raise_ours(provider: Provider, error: BaseException) -> None:
     let_go(error)
     hide_in_error(error, secrets_of_provider(provider))
     if isinstance(error, MistError):
+        leave_words_only(error)
         error.provider = error.provider or provider.id
     if isinstance(error, MistError) or not isinstance(error, Exception):
         return
@@ -93,6 +94,7 @@ def _raise_ours(provider: Provider, error: BaseException) -> None:
     if ours is not None:
         ours.provider = ours.provider or provider.id
         hide_in_error(ours, secrets_of_provider(provider))
+        leave_words_only(error)
         raise ours from error
 
 

@@ -13,7 +13,7 @@ from mistcore.errors import MistError, chained
 if TYPE_CHECKING:
     from mistcore.provider import Provider
 
-__all__ = ["MASK", "Quiet", "hide", "hide_in_error", "let_go"]
+__all__ = ["MASK", "Quiet", "hide", "hide_in_error", "leave_words_only", "let_go"]
 
 MASK = "•••"
 """What stands in the place of a secret."""
@@ -124,6 +124,42 @@ def let_go(error: BaseException) -> None:
             part = each.object[each.start : each.end][:_LONG]
             each.object, each.start, each.end = part, 0, len(part)
             each.args = (each.encoding, part, 0, len(part), each.reason)
+
+
+def leave_words_only(error: BaseException) -> None:
+    """Take out of the errors behind one of ours what is no plain value: requests, answers and connections of SDKs.
+
+    They hold secrets, and stand in the way of pickling: some libraries (tblib, and so Dask) pickle the whole chain. An
+    error that is not shown, because another was raised `from` something else, is cut off.
+    """
+    for each in chained(error):
+        if each.__suppress_context__:
+            each.__context__ = None
+    for each in chained(error):
+        if isinstance(each, (MistError, BaseExceptionGroup)):
+            continue
+        each.args = tuple(value if _is_plain(value) else _told(value) for value in each.args)
+        held = {name: value for name, value in vars(each).items() if not _is_plain(value)}
+        vars(each).update(dict.fromkeys(held))
+        try:
+            str(each)
+        except Exception:  # noqa: BLE001 - its words need what it held
+            vars(each).update(held)
+
+
+def _is_plain(value: Any) -> bool:
+    if type(value) in (list, tuple):
+        return all(map(_is_plain, value))
+    if type(value) is dict:
+        return all(map(_is_plain, value.values()))
+    return value is None or type(value) in (str, bytes, int, float, bool)
+
+
+def _told(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - of another library, which has the object half made perhaps
+        return type(value).__name__
 
 
 def hide_in(value: Any, secrets: list[str]) -> Any:

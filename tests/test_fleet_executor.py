@@ -245,3 +245,30 @@ def test_what_is_handed_over_names_no_secret(client) -> None:
     far = pickle.loads(pickled)
     assert pickle.loads(pickle.dumps(far)).open() == backend
     assert STORED not in repr(far) + repr(Parcel(backend))
+
+
+def test_an_error_comes_back_whole_whatever_is_behind_it() -> None:
+    """Dask has the whole chain pickled, and many an error of other libraries cannot be read back."""
+    import tblib.pickling_support
+
+    from mistcore.errand import Outcome
+
+    class Unreadable(Exception):
+        def __init__(self, *, needed: str) -> None:
+            super().__init__(needed)
+
+    tblib.pickling_support.install()
+    with pytest.raises(RateLimited) as caught:
+        try:
+            raise Unreadable(needed="x")
+        except Unreadable as error:
+            raise RateLimited("too fast", retry_after=7.0, provider="acme") from error
+    with pytest.raises((TypeError, AttributeError)):  # so does the one that this is about
+        pickle.loads(pickle.dumps(caught.value))
+    came = pickle.loads(pickle.dumps(Outcome(None, caught.value, 1.5, True)))
+    assert (type(came.error), str(came.error), came.error.retry_after) == (
+        RateLimited,
+        "acme: too fast. Try again in 7 seconds.",
+        7.0,
+    )
+    assert (came.value, came.seconds, came.afar) == (None, 1.5, True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from mistcore.errors import InvalidFields, ProviderError
-from mistcore.redaction import MASK, hide, hide_in_error, let_go
+from mistcore.redaction import MASK, hide, hide_in_error, leave_words_only, let_go
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,48 @@ def test_an_error_of_reading_lets_go_of_what_was_read(read: Callable[[str], obje
     for each in (error, pickle.loads(pickle.dumps(error))):
         assert "sesame" not in repr([each, vars(each)])
         assert re.search("^(Expecting ',' delimiter: line 1 col|'utf-8' codec can't decode byte 0xff)", str(each))
+
+
+class Answer:
+    """What an SDK's error holds: not a word of it is ours to show."""
+
+    headers = {"Authorization": "s3cr3t"}
+
+    def __str__(self) -> str:
+        return "409 Conflict"
+
+
+class SdkError(Exception):
+    def __init__(self, message: object, response: object) -> None:
+        super().__init__(message, response)
+        self.response = response
+        self.code = 409
+
+
+def test_errors_behind_ours_keep_words_and_numbers_only() -> None:
+    with pytest.raises(ProviderError) as caught:
+        try:
+            try:
+                raise KeyError("shown to nobody")
+            except KeyError:
+                raise SdkError(["busy", {"since": 3}], Answer()) from None
+        except SdkError as error:
+            raise ProviderError("it is busy") from error
+    error = caught.value
+    leave_words_only(error)
+    cause = error.__cause__
+    assert isinstance(cause, SdkError)
+    assert cause.args == (["busy", {"since": 3}], "409 Conflict")
+    assert vars(cause) == {"response": None, "code": 409}
+    assert cause.__context__ is None
+
+
+def test_an_error_keeps_what_its_words_need() -> None:
+    class Wordy(SdkError):
+        def __str__(self) -> str:
+            return f"409 {self.response.headers.keys()}"
+
+    error = ProviderError("it is busy")
+    error.__cause__ = Wordy("busy", Answer())
+    leave_words_only(error)
+    assert str(error.__cause__) == "409 dict_keys(['Authorization'])"

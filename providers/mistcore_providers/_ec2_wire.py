@@ -94,6 +94,9 @@ class PassingFailure(botocore.exceptions.HTTPClientError):  # type: ignore[misc]
         super().__init__(error=error)
         self.error = error
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.error,)
+
 
 class _Loader(botocore.loaders.Loader):  # type: ignore[misc]
     """Botocore's data, but for the models and for the table of endpoints: the rules for these are kept elsewhere."""
