@@ -26,13 +26,13 @@ def provider_errors(operation: str, *, provider: str, backend: str, secrets: Cal
     except BaseException as error:
         let_go(error)
         hide_in_error(error, secrets())
-        if isinstance(error, Exception):
-            words = f"{type(error).__name__}: {error}"
-            leave_words_only(error)
+        if not isinstance(error, Exception):  # Ctrl-C is for the program
+            raise
+        words = f"{type(error).__name__}: {error}"
+        leave_words_only(error)
         if isinstance(error, MistError):
             error.provider = error.provider or provider
             error.backend = error.backend or backend
-        if isinstance(error, MistError) or not isinstance(error, Exception):  # Ctrl-C is for the program
             raise
         raise ProviderError(
             f"the provider failed in {operation}: {words}",

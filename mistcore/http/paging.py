@@ -211,7 +211,7 @@ def _row_by_row(answer: Answer, plan: Numbered, each: Callable[[Any], Any] | Non
         return None
     total, count = (
         _number(found.others[where] if where in found.others else _find(where, None, answer)) if where else None
-        for where in (plan.total, plan.count)
+        for where in map(str, (plan.total, plan.count))
     )
     known = _known(keys)
     return _Page(items, known, hash(tuple(keys)) if known is not None else hash(bytes(found.text)), total, count)
