@@ -40,6 +40,10 @@ class LoginTooSlow(OSError):
     """The time for the login was over; whatever paramiko calls that."""
 
 
+class SessionTooSlow(OSError):
+    """The time for opening a session was over; whatever paramiko calls that."""
+
+
 class SshAdapter(_SDK.SSHHTTPAdapter):  # type: ignore[misc]
     """Logs in when it is made, with the host keys of ~/.ssh/known_hosts and the settings of ~/.ssh/config.
 
@@ -113,11 +117,16 @@ class _Connection(_SDK.SSHConnection):  # type: ignore[misc]
         # Opening a session waits for the other side's word without any limit; closing the transport ends that.
         watchdog = threading.Timer(self.timeout, self.ssh_transport.close)
         watchdog.daemon = True
+        end = time.monotonic() + self.timeout
         watchdog.start()
         try:
             channel = self.ssh_transport.open_session(timeout=self.timeout)
             channel.settimeout(self.timeout)
             channel.exec_command(_COMMAND)
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            if time.monotonic() >= end - 0.05:
+                raise SessionTooSlow from error
+            raise
         finally:
             watchdog.cancel()
         self.sock = _ChannelSocket(channel)
@@ -218,6 +227,14 @@ def _hung_up(error: Any, address: Address, certificate: bool) -> MistError:
     )
 
 
+def _session_too_slow(error: Any, address: Address, certificate: bool) -> MistError:
+    return Unreachable(
+        f"{address} takes too long to run a command over SSH",
+        reason="timeout",
+        remedy="See whether the host is well, or allow more time.",
+    )
+
+
 def _not_let_in(error: Any, address: Address, certificate: bool) -> MistError:
     if "saw EOF" in str(error):
         return _hung_up(error, address, certificate)
@@ -251,6 +268,7 @@ def _ssh_failed(error: Any, address: Address, certificate: bool) -> MistError:
 #: Which exception means what; the first that fits decides.
 SSH_KINDS = (
     (LoginTooSlow, _login_too_slow),
+    (SessionTooSlow, _session_too_slow),
     (EOFError, _hung_up),
     (RemoteFailure, _remote_failure),
     (paramiko.BadHostKeyException, _changed_host_key),

@@ -15,7 +15,7 @@ from typing import Any
 
 import paramiko
 import pytest
-from fakes.patience import patient
+from fakes.patience import HANGS, patient
 from peers import require
 from peers.docker_engine import DockerEngine
 from peers.sshd import Sshd
@@ -23,7 +23,9 @@ from peers.waiting import until
 
 from mistcore import AuthenticationFailed, InvalidFields, PermissionDenied, ProviderError, Unreachable
 from mistcore.deadline import deadline
-from mistcore_providers._docker_ssh import SshAdapter
+from mistcore_providers._docker_address import read_address
+from mistcore_providers._docker_errors import translate
+from mistcore_providers._docker_ssh import SessionTooSlow, SshAdapter, _Connection
 from mistcore_providers.docker import Docker
 
 
@@ -132,6 +134,29 @@ def test_the_port_that_ssh_uses_by_itself() -> None:
     assert adapter.ssh_params["port"] == 2222
     adapter._create_paramiko_client("ssh://box:2200")
     assert adapter.ssh_params["port"] == 2200
+
+
+@pytest.mark.parametrize("words", ["Timeout opening channel.", "SSH session not active"])
+def test_a_session_that_is_not_opened_in_time(words: str) -> None:
+    """Whichever clock is the first to end that, paramiko's or ours."""
+
+    class Transport:
+        def __init__(self) -> None:
+            self.closed = threading.Event()
+
+        def open_session(self, timeout: float) -> None:
+            self.closed.wait(HANGS)
+            raise paramiko.SSHException(words)
+
+        def close(self) -> None:
+            self.closed.set()
+
+    connection = _Connection(Transport(), 0.1)
+    with pytest.raises(SessionTooSlow) as caught:
+        connection.connect()
+    error = translate(caught.value, read_address("ssh://box", None, tls=False), user=False, certificate=False)
+    assert isinstance(error, Unreachable)
+    assert error.reason == "timeout"
 
 
 def test_a_host_key_that_is_not_known(remote: Sshd) -> None:
