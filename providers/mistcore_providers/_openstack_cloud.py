@@ -5,7 +5,6 @@ Import this inside methods only: it needs the SDK (keystoneauth1).
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import time
@@ -22,6 +21,7 @@ from keystoneauth1.session import Session
 
 from mistcore.deadline import sleep
 from mistcore.errors import MistError, NotSupported, ProviderError, UnknownRegion
+from mistcore.http.read_json import read_json
 from mistcore.http.transport import Broken, Transport
 from mistcore.others_logs import silence, silent
 from mistcore.redaction import Quiet
@@ -262,7 +262,7 @@ class Cloud:
         """Return the JSON object at a path."""
         response = self.request("GET", kind, path, microversion=microversion, params=params)
         try:
-            body = json.loads(response.content)
+            body = read_json(response.content)
         except ValueError:
             body = None
         if not isinstance(body, dict):

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from ipaddress import ip_address
 from typing import Any
 
 from mistcore import Image, Machine, MachineState, Network, Size
+from mistcore.addresses import only_addresses, split_addresses
 
 STATES = {
     "ACTIVE": MachineState.RUNNING,
@@ -186,11 +186,7 @@ def addresses_of(raw: Mapping[str, Any]) -> tuple[list[str], list[str], dict[str
 
 
 def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
+    return bool(text) and bool(only_addresses([text]))
 
 
 def _is_public(address: str, kind: str, network: str) -> bool:
@@ -198,8 +194,9 @@ def _is_public(address: str, kind: str, network: str) -> bool:
         return True
     if not kind and network in ("public", "private"):
         return network == "public"
-    parsed = ip_address(address)
-    return parsed.is_global and not getattr(parsed, "is_site_local", False)
+    if address[:2].lower() == "fe":
+        return False  # link-local or site-local
+    return bool(split_addresses([address])[0])
 
 
 def size(raw: Any) -> Size | None:
