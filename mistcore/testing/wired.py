@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from mistcore.errors import ProviderError, Unreachable
 from mistcore.provider import Provider
 from mistcore.testing.faults import FaultSuite
 from mistcore.testing.judge import leaks, secrets_of
-from mistcore.testing.wire import MISCHIEF, WireServer, silent
+from mistcore.testing.wire import MISCHIEF, WireServer
 
 __all__ = ["WireSuite"]
 
@@ -37,10 +38,10 @@ class WireSuite(FaultSuite):
             service.port = was
 
     def test_nobody_is_at_the_port(self, service: Any) -> None:
-        with WireServer(silent) as gone:
-            pass
-        with self.account_at_port(service, gone.port) as account:
-            error = self.fails(account.check, account, Unreachable)
+        with socket.socket() as deaf:  # it has the port, so that nobody else gets it
+            deaf.bind(("127.0.0.1", 0))
+            with self.account_at_port(service, deaf.getsockname()[1]) as account:
+                error = self.fails(account.check, account, Unreachable)
         assert error.reason == "refused"
 
     @pytest.mark.parametrize("mischief", MISCHIEF)
