@@ -136,6 +136,8 @@ class Cloud:
         self._service = service
         self._compute_endpoint = compute_endpoint
         self._listing_version: str | None = LISTING_VERSION if microversions else None
+        #: What the catalog of a login offers, by kind of service: to read it copies it, which takes a while.
+        self._read_offers: tuple[AccessInfo | None, dict[str, list[Any]]] = None, {}
         self._names: dict[str, dict[str, str]] = {}
         self._names_end = 0.0
 
@@ -143,6 +145,7 @@ class Cloud:
         """Let go of the connections and of the token."""
         self.session.session.close()
         self.login.invalidate()
+        self._read_offers = None, {}
 
     # -- the catalog --------------------------------------------------------------------------------------------------
 
@@ -198,6 +201,14 @@ class Cloud:
 
     def _offers(self, kind: str) -> list[Any]:
         access = self.access()
+        if self._read_offers[0] is not access:
+            self._read_offers = access, {}
+        known = self._read_offers[1]
+        if kind not in known:
+            known[kind] = self._offers_in(access, kind)
+        return known[kind]
+
+    def _offers_in(self, access: AccessInfo, kind: str) -> list[Any]:
         if not access.has_service_catalog():
             return []
         found = access.service_catalog.get_endpoints_data(service_type=kind, interface=self.interface)
