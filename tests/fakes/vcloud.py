@@ -1,7 +1,7 @@
 """A stand-in of VMware Cloud Director: versions, logins, the query service in pages, machines, tasks; JSON and XML.
 
 What it says is in the words and forms of VMware's schemas; pyvcloud, VMware's own client, logs in, lists and
-powers machines on and off by it (tests/providers/test_vcloud.py). Task names are those of recorded tasks.
+powers machines on and off by it (tests/providers/test_vcloud_stand_in.py). Task names are those of recorded tasks.
 """
 
 from __future__ import annotations
