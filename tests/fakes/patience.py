@@ -8,9 +8,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from mistcore import Provider
+from mistcore import MistError, Provider, Unreachable
 from mistcore.deadline import Deadline, deadline
 from mistcore.testing.server import FakeService, Response
 
@@ -63,3 +63,15 @@ def looked_after(service: FakeService) -> Callable[[], bool]:
         return "POST" in methods and methods[-1] != "POST"
 
     return looked
+
+
+def outcome(function: Callable[[], object]) -> Any:
+    """Return what a function raised or returned."""
+    try:
+        return function()
+    except MistError as error:
+        return error
+
+
+def timed_out(result: Any) -> bool:
+    return isinstance(result, Unreachable) and result.reason == "timeout"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from mistcore.testing.wire import Talk, WireServer, after
+from mistcore.testing.wire import Talk, WireServer, after, saying, trickling
+
+#: How an answer of JSON begins; its length, an empty line and its body are still to come.
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
 
 
 class RawServer(WireServer):
@@ -18,3 +21,7 @@ class RawServer(WireServer):
     @property
     def requests(self) -> list[bytes]:
         return [bytes(line.received) for line in self.lines]
+
+
+def endless(begin: bytes, more: bytes) -> Talk:
+    return saying(begin, then=trickling(more, 0.1))
