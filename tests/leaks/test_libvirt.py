@@ -67,13 +67,13 @@ CASES: dict[str, tuple[Case, str]] = {
 def shown_by(fields: dict[str, Any], store: Path, *operations: str) -> Found:
     """Return what a backend shows that is asked, and a provider without one."""
     with BackendManager(store) as manager:
-        shown = ask(manager, Account("libvirt", "real", fields), 20, operations or ASKED)
+        shown = ask(manager, Account("libvirt", "real", fields), 60, operations or ASKED)
     return [*shown, *shown_alone(Registry()["libvirt"](**fields))]
 
 
 def shown_alone(provider: Provider) -> Found:
     """Return what a provider shows that is checked."""
-    with provider, deadline(20):
+    with provider, deadline(60):
         shown = list(of_object(provider))
         try:
             provider.check()

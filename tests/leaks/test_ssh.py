@@ -86,7 +86,7 @@ def bare_metal(port: int, user: str, **fields: Any) -> Account:
 def shown_by(account: Account, store: Path, *operations: str) -> Found:
     """Return what a backend shows that is asked, and a provider without one."""
     with BackendManager(store) as manager:
-        shown = ask(manager, account, 10, operations or ASKED)
+        shown = ask(manager, account, 60, operations or ASKED)
     with Registry()[account.provider](**account.fields) as provider:
         shown += of_object(provider)
         try:
