@@ -24,6 +24,10 @@ from mistcore.vault_keys import new_key_text
 WORKERS = Path(__file__).with_name("workers.py")
 
 
+def names(folder: Path) -> list[str]:
+    return sorted(each.name for each in folder.iterdir())
+
+
 def start_worker(*arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, str(WORKERS), *map(str, arguments)],
