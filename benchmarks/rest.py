@@ -48,7 +48,8 @@ def redirect(connection: Any, url: str) -> None:
 
 
 def serve_digitalocean(tls: ssl.SSLContext | None) -> Any:
-    from fakes.digitalocean import FakeDigitalOcean, image, size
+    from fakes.digitalocean import FakeDigitalOcean
+    from fakes.digitalocean_catalog import image, size
 
     regions = [
         f"{city}{number}" for city in ("ams", "blr", "fra", "lon", "nyc", "sfo", "sgp", "tor") for number in "123"

@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fakes.described import DescribedService
+from fakes.digitalocean_catalog import IMAGES, REGIONS, SIZES, VPC
+from fakes.digitalocean_scopes import HIDDEN, NEEDED, NEEDED_TO_DELETE_ALL, token_of
 from fakes.openapi import Granted
 
 from mistcore.testing.server import Request, Response, json_response, page_of, route
@@ -27,20 +29,6 @@ _PROBLEMS = {
     404: ("not_found", "The resource you were accessing could not be found."),
     429: ("too_many_requests", "API rate limit exceeded."),
 }
-#: What only tokens with a scope get to see.
-_HIDDEN = {
-    "backup_ids": "image:read",
-    "droplet_limit": "droplet:read",
-    "floating_ip_limit": "reserved_ip:read",
-    "image": "image:read",
-    "snapshot_ids": "image:read",
-    "tags": "tag:read",
-    "volume_ids": "block_storage:read",
-    "vpc_uuid": "vpc:read",
-}
-#: What only tokens with a scope may ask for in a new droplet, and what else deleting a droplet with others takes.
-_NEEDED = {"image": "image:read", "ssh_keys": "ssh_key:read", "tags": "tag:create", "vpc_uuid": "vpc:read"}
-_NEEDED_TO_DELETE_ALL = ("block_storage:delete", "block_storage_snapshot:delete", "image:delete", "reserved_ip:delete")
 
 
 def _now() -> str:
@@ -51,73 +39,6 @@ def problem(status: int, message: str = "") -> Response:
     """Return a refusal in DigitalOcean's form."""
     word, words = _PROBLEMS.get(status, ("unprocessable_entity", ""))
     return json_response({"id": word, "message": message or words}, status=status)
-
-
-def size(slug: str, cpus: int, memory: int, disk: int, hourly: float, **more: Any) -> dict[str, Any]:
-    """Return a size as DigitalOcean describes it."""
-    return {
-        "slug": slug,
-        "memory": memory,
-        "vcpus": cpus,
-        "disk": disk,
-        "transfer": 1.0,
-        "price_monthly": round(hourly * 672, 2),
-        "price_hourly": hourly,
-        "regions": ["ams3", "fra1", "nyc3"],
-        "available": True,
-        "description": "Basic",
-        **more,
-    }
-
-
-def image(id: int, name: str, slug: str | None, distribution: str = "Debian", **more: Any) -> dict[str, Any]:
-    """Return an image as DigitalOcean describes it."""
-    return {
-        "id": id,
-        "name": name,
-        "type": "base" if slug else "snapshot",
-        "distribution": distribution,
-        "slug": slug,
-        "public": slug is not None,
-        "regions": ["ams3", "fra1", "nyc3"],
-        "created_at": "2024-01-02T03:04:05Z",
-        "min_disk_size": 10,
-        "size_gigabytes": 0.5,
-        "description": name,
-        "tags": [],
-        "status": "available",
-        **more,
-    }
-
-
-SIZES = [
-    size("s-1vcpu-1gb", 1, 1024, 25, 0.00893),
-    size("s-2vcpu-4gb", 2, 4096, 80, 0.03571),
-    size(
-        "gpu-h100x1-80gb", 20, 245760, 720, 3.39, description="H100 GPU - 1X",
-        gpu_info={"count": 1, "model": "nvidia_h100", "vram": {"amount": 80, "unit": "gib"}},
-    ),
-]  # fmt: skip
-IMAGES = [
-    image(101, "12 x64", "debian-12-x64"),
-    image(102, "24.04 (LTS) x64", "ubuntu-24-04-x64", "Ubuntu"),
-    image(900, "before the upgrade", None),
-]
-REGIONS = [
-    {"name": name, "slug": slug, "features": ["ipv6", "metadata"], "available": slug != "ams3",
-     "sizes": [entry["slug"] for entry in SIZES]}
-    for slug, name in (("ams3", "Amsterdam 3"), ("fra1", "Frankfurt 1"), ("nyc3", "New York 3"))
-]  # fmt: skip
-VPC = {
-    "id": "5a4981aa-9653-4bd1-bef5-d6bff52042e4",
-    "urn": "do:vpc:5a4981aa-9653-4bd1-bef5-d6bff52042e4",
-    "name": "default-fra1",
-    "description": "",
-    "region": "fra1",
-    "ip_range": "10.114.0.0/20",
-    "created_at": "2020-03-13T19:20:47.442049222Z",
-    "default": True,
-}
 
 
 class FakeDigitalOcean(DescribedService):
@@ -167,11 +88,11 @@ class FakeDigitalOcean(DescribedService):
         response.headers.setdefault("ratelimit-reset", str(int(time.time()) + 60))
 
     def granted(self, request: Request) -> Granted | None:
-        scopes = self.tokens.get(_token(request))
+        scopes = self.tokens.get(token_of(request))
         return None if scopes is None else scopes.__contains__
 
     def authorize(self, request: Request) -> Response | None:
-        if _token(request) not in self.tokens:
+        if token_of(request) not in self.tokens:
             return problem(401)
         with self.lock:
             if self.quota is not None:
@@ -191,7 +112,7 @@ class FakeDigitalOcean(DescribedService):
         return None if all(self._has(request, scope) for scope in scopes) else problem(403)
 
     def _has(self, request: Request, scope: str | None) -> bool:
-        scopes = self.tokens[_token(request)]
+        scopes = self.tokens[token_of(request)]
         return scopes is None or scope is None or scope in scopes
 
     def _listing(self, request: Request, name: str, rows: Iterable[Any], *scopes: str) -> Response:
@@ -254,7 +175,7 @@ class FakeDigitalOcean(DescribedService):
 
     def _seen_by(self, request: Request, droplet: dict[str, Any]) -> dict[str, Any]:
         """Return a droplet as this token may see it."""
-        return {name: value for name, value in droplet.items() if self._has(request, _HIDDEN.get(name))}
+        return {name: value for name, value in droplet.items() if self._has(request, HIDDEN.get(name))}
 
     def _begin(self, droplet: dict[str, Any], kind: str, **effect: Any) -> dict[str, Any]:
         action = {
@@ -289,7 +210,7 @@ class FakeDigitalOcean(DescribedService):
     def get_account(self, request: Request) -> Response:
         if refusal := self._needs(request, "account:read"):
             return refusal
-        shown = {name: value for name, value in self.account.items() if self._has(request, _HIDDEN.get(name))}
+        shown = {name: value for name, value in self.account.items() if self._has(request, HIDDEN.get(name))}
         return json_response({"account": shown})
 
     @route("GET", "/v2/account/keys")
@@ -339,7 +260,7 @@ class FakeDigitalOcean(DescribedService):
     @route("POST", "/v2/droplets")
     def create_droplet(self, request: Request) -> Response:
         body = request.json()
-        if refusal := self._needs(request, "droplet:create", *(_NEEDED[name] for name in body if name in _NEEDED)):
+        if refusal := self._needs(request, "droplet:create", *(NEEDED[name] for name in body if name in NEEDED)):
             return refusal
         if not _NAME.match(body["name"]):
             return problem(422, "Only valid hostname characters are allowed. (a-z, A-Z, 0-9, . and -)")
@@ -393,7 +314,7 @@ class FakeDigitalOcean(DescribedService):
 
     @route("DELETE", "/v2/droplets/{id}/destroy_with_associated_resources/selective")
     def delete_selectively(self, request: Request, id: str) -> Response:
-        if refusal := self._needs(request, "droplet:delete", *_NEEDED_TO_DELETE_ALL):
+        if refusal := self._needs(request, "droplet:delete", *NEEDED_TO_DELETE_ALL):
             return refusal
         with self.lock:
             if self.droplets.pop(int(id), None) is None:
@@ -468,11 +389,6 @@ class FakeDigitalOcean(DescribedService):
     @route("GET", "/v2/vpcs")
     def list_vpcs(self, request: Request) -> Response:
         return self._listing(request, "vpcs", [VPC], "vpc:read")
-
-
-def _token(request: Request) -> str:
-    scheme, _, token = (request.headers.get("Authorization") or "").partition(" ")
-    return token if scheme == "Bearer" else ""
 
 
 def _public(record: dict[str, Any]) -> dict[str, Any]:

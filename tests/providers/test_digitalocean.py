@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from fakes import digitalocean_fixtures as fixtures
-from fakes.digitalocean import IMAGES, TOKEN, FakeDigitalOcean
+from fakes.digitalocean import TOKEN, FakeDigitalOcean
+from fakes.digitalocean_catalog import IMAGES
 from fakes.digitalocean_fixtures import FINGERPRINT, PUBLIC_KEY, asked
 
 from mistcore import AuthenticationFailed, InvalidFields, Machine, MachineState, PermissionDenied, RateLimited, Registry
