@@ -1,8 +1,7 @@
-"""How secrets are kept: every way of keeping them, in every kind of store, and all that can be wrong with it."""
+"""How secrets are kept: every way of keeping them, in every kind of store; what is copied, and what shows."""
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import threading
@@ -14,18 +13,14 @@ from typing import Any
 
 import attrs
 import pytest
-from fakes.acme import GOOD, Acme
-from peers.secret_service import SecretService
+from fakes.acme import GOOD
+from fakes.vault import PASSPHRASE, VARIABLE, add, manager_of, refused, sealed_manager
 
-from mistcore import AuthenticationFailed, Backend, BackendManager, InvalidFields, NotSupported, VaultError
-from mistcore.registry import Registry
+from mistcore import AuthenticationFailed, BackendManager, NotSupported
 from mistcore.stores import JsonStore, MemoryStore, Store, copy_store, open_store
 from mistcore.stores.base import Record
 from mistcore.vault import Vault, is_sealed
 from mistcore.vault_keys import Key, Passphrase, new_key_text
-
-PASSPHRASE = "correct horse battery staple"
-VARIABLE = "TEST_OF_THE_VAULT"
 
 
 @pytest.fixture(params=["json", "memory", "postgresql"])
@@ -59,20 +54,9 @@ def way(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     return "sealed", ways[request.param]
 
 
-def manager_of(store: Store | Path, passphrase: str | Callable[[], str] | None = PASSPHRASE) -> BackendManager:
-    return BackendManager(store, registry=Registry([Acme]), passphrase=passphrase, installed_plugins=False)
-
-
-def add(manager: BackendManager, title: str = "one", token: str = GOOD, **fields: Any) -> Backend:
-    return manager.add_backend("acme", title, "fra", check=False, token=token, **fields)
-
-
-def refused(reason: str, call: Callable[[], object]) -> VaultError:
-    with pytest.raises(VaultError) as caught:
-        call()
-    assert caught.value.reason == reason
-    assert caught.value.remedy
-    return caught.value
+@pytest.fixture
+def sealed(path: Path) -> BackendManager:
+    return sealed_manager(path)
 
 
 # -- every way, in every store ----------------------------------------------------------------------------------------
@@ -186,267 +170,6 @@ def test_backends_are_added_and_asked_while_the_key_is_changed(store: Store) -> 
         thread.join()
     assert problems == []
     assert all(is_sealed(each.record.credentials["token"]) for each in manager.backends())
-
-
-# -- what can be wrong ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def sealed(path: Path) -> BackendManager:
-    """Two backends, sealed with a passphrase."""
-    manager = manager_of(path)
-    add(manager, "one", "secret-of-one")
-    add(manager, "two", "secret-of-two")
-    manager.vault.rewrite("sealed", passphrase=PASSPHRASE)
-    return manager
-
-
-def edit(path: Path, change: Callable[[Any], object]) -> None:
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
-
-
-def test_a_wrong_passphrase_and_none(sealed: BackendManager, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = path.read_bytes()
-    refused("passphrase", manager_of(path, "incorrect horse").backend("one").check)
-    refused("passphrase_missing", manager_of(path, None).backend("one").check)
-    monkeypatch.setenv("MISTCORE_PASSPHRASE", "incorrect horse")
-    refused("passphrase", manager_of(path, None).backend("one").check)
-    monkeypatch.setenv("MISTCORE_PASSPHRASE", PASSPHRASE)
-    with pytest.raises(AuthenticationFailed):
-        manager_of(path, None).backend("one").check()
-    assert path.read_bytes() == before
-
-
-def test_the_passphrase_is_asked_for_once_and_not_before_it_is_needed(sealed: BackendManager, path: Path) -> None:
-    asked = []
-
-    def ask() -> str:
-        asked.append(1)
-        return PASSPHRASE
-
-    manager = manager_of(path, ask)
-    assert [each.title for each in manager.backends()] == ["one", "two"]
-    assert asked == []
-    assert len([result for result in manager.check() if isinstance(result.error, AuthenticationFailed)]) == 2
-    manager.vault.unlock()
-    assert asked == [1]
-    manager.vault.lock()
-    manager.vault.unlock()
-    assert asked == [1, 1]
-
-
-def test_a_wrong_passphrase_is_tried_once_for_all_backends(sealed: BackendManager, path: Path) -> None:
-    asked = []
-    manager = manager_of(path, lambda: asked.append(1) or "incorrect horse")  # type: ignore[func-returns-value]
-    results = list(manager.check())
-    assert [result.error.reason for result in results if isinstance(result.error, VaultError)] == ["passphrase"] * 2
-    assert {result.error.backend for result in results if result.error} == {"one", "two"}
-    assert asked == [1]
-
-
-@pytest.mark.parametrize("text", ["", "7 chars"])
-def test_a_passphrase_that_is_too_short(path: Path, text: str) -> None:
-    manager = manager_of(path)
-    add(manager)
-    before = path.read_bytes()
-    with pytest.raises(InvalidFields, match="passphrase"):
-        manager.vault.rewrite("sealed", passphrase=text)
-    assert path.read_bytes() == before
-
-
-@pytest.mark.parametrize("key", [{}, {"passphrase": PASSPHRASE, "key_env": VARIABLE}])
-def test_one_key_is_needed_and_only_one(path: Path, key: dict[str, str]) -> None:
-    with pytest.raises(InvalidFields, match="either"):
-        manager_of(path).vault.rewrite("sealed", **key)
-    with pytest.raises(InvalidFields, match="one of"):
-        manager_of(path).vault.rewrite("burnt")
-    assert not path.exists()
-
-
-def test_a_secret_at_another_backend_or_field_is_told_from_a_damaged_one(sealed: BackendManager, path: Path) -> None:
-    def swap(content: Any) -> None:
-        one, two = content["backends"]
-        one["credentials"], two["credentials"] = two["credentials"], one["credentials"]
-
-    edit(path, swap)
-    error = refused("swapped", sealed.backend("one").check)
-    assert "'two'" in str(error)
-    edit(path, swap)
-    edit(path, lambda content: content["backends"][0].update(id=content["backends"][0]["id"][:-1] + "1"))
-    assert refused("damaged", sealed.backend("one").check).message == "'one': the sealed token is damaged"
-    assert sealed.backend("two").record.title == "two"
-
-
-def test_a_damaged_secret(sealed: BackendManager, path: Path) -> None:
-    def damage(content: Any) -> None:
-        text = content["backends"][0]["credentials"]["token"]["sealed"]
-        content["backends"][0]["credentials"]["token"]["sealed"] = (
-            text[:-8] + ("A" if text[-8] != "A" else "B") + text[-7:]
-        )
-
-    edit(path, damage)
-    before = path.read_bytes()
-    refused("damaged", sealed.backend("one").check)
-    with pytest.raises(AuthenticationFailed):
-        sealed.backend("two").check()
-    refused("damaged", lambda: sealed.backend("one").update(port=444, check=False))
-    assert path.read_bytes() == before
-    sealed.backend("one").update(token=GOOD)  # the remedy
-    assert sealed.backend("one").check().id == "42"
-
-
-@pytest.mark.parametrize(("field", "value"), [("endpoint", "https://evil.example"), ("token2", "x")])
-def test_a_secret_does_not_go_where_the_address_was_changed_to(
-    sealed: BackendManager, path: Path, field: str, value: str
-) -> None:
-    edit(path, lambda content: content["backends"][0]["credentials"].update({field: value}))
-    error = refused("changed", sealed.backend("one").check)
-    assert "token" in error.message
-    edit(path, lambda content: content["backends"][0]["credentials"].pop(field))
-    with pytest.raises(AuthenticationFailed):  # nothing was lost
-        sealed.backend("one").check()
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [("check", "AAAA"), ("key", {"from": "file", "path": "/nonexistent"}), ("sum", ""), ("kind", 7), ("id", "other")],
-)
-def test_a_damaged_vault_is_not_taken_for_a_wrong_passphrase(
-    sealed: BackendManager, path: Path, key: str, value: object
-) -> None:
-    edit(path, lambda content: content["vault"].update({key: value}))
-    before = path.read_bytes()
-    refused("damaged", manager_of(path).backend("one").check)
-    refused("damaged", lambda: manager_of(path).vault.rewrite("plain"))
-    refused("damaged", lambda: add(manager_of(path), "three"))
-    assert path.read_bytes() == before
-
-
-def test_a_vault_that_is_gone(sealed: BackendManager, path: Path) -> None:
-    edit(path, lambda content: content.pop("vault"))
-    refused("damaged", manager_of(path).backend("one").check)
-
-
-@pytest.mark.parametrize("cost", [{"n": 2**40}, {"n": 3}, {"r": 0}, {"p": True}, {"kdf": "none"}, {"salt": "x"}])
-def test_no_key_is_made_dearer_than_this_machine_can_bear(path: Path, cost: dict[str, object]) -> None:
-    from mistcore.vault_keys import find_key
-
-    how = {"from": "passphrase", "kdf": "scrypt", "salt": "AAAAAAAAAAAAAAAAAAAAAA==", "n": 2, "r": 8, "p": 1, **cost}
-    refused("damaged", lambda: find_key(how, "id", lambda: PASSPHRASE))
-
-
-def test_the_key_of_a_file_and_of_a_variable(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    key = tmp_path / "folder" / "key"
-    manager = manager_of(path)
-    backend = add(manager)
-    assert "cannot be made" in str(refused("key", lambda: manager.vault.rewrite("sealed", key_file=str(key))))
-    key.parent.mkdir()
-    manager.vault.rewrite("sealed", key_file=str(key))
-    assert key.stat().st_mode & 0o777 == 0o600
-    text = key.read_text()
-    for content, words in (
-        (None, "cannot be read"),
-        ("", "is empty"),
-        ("short", "holds no key"),
-        ("é", "holds no key"),
-    ):
-        key.unlink(missing_ok=True)
-        if content is not None:
-            key.write_text(content)
-        assert words in str(refused("key", manager_of(path).backend("one").check))
-    key.write_text(new_key_text())
-    assert "not the one" in str(refused("key", manager_of(path).backend("one").check))
-    key.write_text(text)
-    assert backend.check().id == "42"
-    monkeypatch.delenv(VARIABLE, raising=False)
-    assert VARIABLE in str(refused("key", lambda: manager.vault.rewrite("sealed", key_env=VARIABLE)))
-    monkeypatch.setenv(VARIABLE, text)
-    manager.vault.rewrite("sealed", key_env=VARIABLE)
-    monkeypatch.setenv(VARIABLE, new_key_text())
-    refused("key", manager_of(path).backend("one").check)
-    monkeypatch.setenv(VARIABLE, text)
-    assert manager_of(path).backend("one").check().id == "42"
-
-
-def test_a_key_that_comes_back_is_used(path: Path, tmp_path: Path) -> None:
-    key = tmp_path / "key"
-    manager = manager_of(path)
-    add(manager)
-    manager.vault.rewrite("sealed", key_file=str(key))
-    other = manager_of(path)
-    hidden = key.rename(tmp_path / "away")
-    refused("key", other.backend("one").check)
-    hidden.rename(key)
-    assert other.backend("one").check().id == "42"
-
-
-# -- the operating system's keyring -----------------------------------------------------------------------------------
-
-
-def test_a_locked_keyring_and_one_without_the_key(secret_service: SecretService, path: Path) -> None:
-    import keyring
-
-    manager = manager_of(path)
-    backend = add(manager)
-    manager.vault.rewrite("keyring")
-    id = json.loads(path.read_text())["vault"]["id"]
-    assert keyring.get_password("mistcore", id)
-    assert GOOD not in path.read_text()
-    secret_service.lock()
-    before = path.read_bytes()
-    refused("locked", manager_of(path).backend("one").check)
-    refused("locked", lambda: manager_of(path).vault.rewrite("plain"))
-    assert backend.check().id == "42"  # whoever has the key already goes on
-    assert path.read_bytes() == before
-
-
-def test_a_keyring_that_has_lost_the_key(secret_service: SecretService, path: Path) -> None:
-    import keyring
-
-    manager = manager_of(path)
-    add(manager)
-    manager.vault.rewrite("keyring")
-    id = json.loads(path.read_text())["vault"]["id"]
-    text = keyring.get_password("mistcore", id)
-    keyring.set_password("mistcore", id, new_key_text())
-    refused("key", manager_of(path).backend("one").check)
-    keyring.set_password("mistcore", id, "junk")
-    refused("key", manager_of(path).backend("one").check)
-    keyring.delete_password("mistcore", id)
-    refused("key", manager_of(path).backend("one").check)
-    assert text is not None
-    keyring.set_password("mistcore", id, text)
-    assert manager_of(path).backend("one").check().id == "42"
-
-
-def test_no_keyring_at_all(path: Path) -> None:
-    import keyring
-    import keyring.backends.fail
-
-    before = keyring.get_keyring()
-    keyring.set_keyring(keyring.backends.fail.Keyring())  # type: ignore[no-untyped-call]
-    try:
-        manager = manager_of(path)
-        add(manager)
-        content = path.read_bytes()
-        refused("no_keyring", lambda: manager.vault.rewrite("keyring"))
-        assert path.read_bytes() == content
-    finally:
-        keyring.set_keyring(before)
-
-
-def test_a_key_of_the_keyring_is_kept_for_older_copies_of_the_store(
-    secret_service: SecretService, path: Path, tmp_path: Path
-) -> None:
-    manager = manager_of(path)
-    add(manager)
-    manager.vault.rewrite("keyring")
-    copy = tmp_path / "copy.json"
-    copy.write_bytes(path.read_bytes())
-    manager.vault.rewrite("plain")
-    assert manager_of(copy).backend("one").check().id == "42"
 
 
 # -- references, unknown providers, stores of others -------------------------------------------------------------------
