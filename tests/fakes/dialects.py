@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fakes import digitalocean, ec2, gce, linode, softlayer
+from fakes import digitalocean, ec2, gce_errors, linode, softlayer
 
 from mistcore.testing.server import Response, json_response
 
@@ -64,7 +64,7 @@ def by_azure(status: int, words: str) -> Response:
 def by_google(status: int, words: str) -> Response:
     """Too many requests are a 403 with a reason of its own."""
     if status == 429:
-        return gce.api_error(403, "rateLimitExceeded", words, **LATER)
+        return gce_errors.api_error(403, "rateLimitExceeded", words, **LATER)
     reasons = {
         401: "authError",
         403: "forbidden",
@@ -73,7 +73,7 @@ def by_google(status: int, words: str) -> Response:
         500: "internalError",
         503: "backendError",
     }
-    return gce.api_error(status, reasons[status], words)
+    return gce_errors.api_error(status, reasons[status], words)
 
 
 _VCLOUD = {

@@ -7,7 +7,8 @@ import json
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from fakes.gce import EMAIL, PROJECT, api_error, oauth_error
+from fakes.gce_access import EMAIL, PROJECT
+from fakes.gce_errors import api_error, oauth_error
 
 from mistcore import (
     AuthenticationFailed,

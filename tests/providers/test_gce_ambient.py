@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from fakes.gce import EMAIL, PROJECT
+from fakes.gce_access import EMAIL, PROJECT
 from fakes.patience import HANGS, patient
 
 from mistcore import AuthenticationFailed, InvalidFields, Registry, Unreachable

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from fakes.discovery import Document
-from fakes.gce import PROJECT
+from fakes.gce_access import PROJECT
 
 from mistcore import Registry
 from mistcore.testing.server import FakeService, Request, Response, json_response, route

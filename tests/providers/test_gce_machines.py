@@ -7,7 +7,8 @@ import math
 import warnings
 
 import pytest
-from fakes.gce import PROJECT, api_error
+from fakes.gce_access import PROJECT
+from fakes.gce_errors import api_error
 from fakes.patience import deadline_once, looked_after, patient
 
 from mistcore import (

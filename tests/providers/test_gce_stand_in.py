@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fakes.gce import PROJECT
+from fakes.gce_access import PROJECT
 
 service_account = pytest.importorskip("google.oauth2.service_account")
 auth_errors = pytest.importorskip("google.auth.exceptions")
