@@ -1,4 +1,4 @@
-"""`mist` with anything in titles, names, ids, values, answers and files: it bears it, and shows only text."""
+"""`mist` with anything in titles, names, ids, values and answers: it bears it, and shows only text."""
 
 from __future__ import annotations
 
@@ -6,92 +6,27 @@ import csv
 import io
 import json
 import os
-import re
-import sys
-import warnings
 from collections.abc import Callable, Iterator
-from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
 
-import attrs
 import pytest
-from fakes.odd import ORDERS, Odd, arguments, jsons, orders_in, texts
-from hypothesis import example, given, settings
+from fakes.odd import Odd, arguments, jsons, texts
+from fakes.odd_mist import ALL, FIELDS, Result, drop, kept, mist_on, only_odd
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-import mistcore.registry
 from mistcore import Account, BackendManager, Image, Location, Machine, MistError, Network, ProviderError, Size
-from mistcore.cli.app import run
-
-ALL = "|".join(ORDERS)
-#: For tests that run every command for each example.
-fewer = settings(max_examples=settings.default.max_examples // 4 or 1)
-
-
-@attrs.frozen
-class Result:
-    status: int
-    out: str
-    err: str
 
 
 @pytest.fixture(autouse=True)
 def _only_odd(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    entry = EntryPoint("odd", "fakes.odd:Odd", mistcore.registry.GROUP)
-    monkeypatch.setattr(mistcore.registry, "entry_points", lambda group: [entry])
-    yield
-    Odd.machines, Odd.records, Odd.account, Odd.failure = [], {}, Account("1"), None
+    with only_odd(monkeypatch):
+        yield
 
 
 @pytest.fixture
 def mist(tmp_path: Path) -> Callable[..., Result]:
-    """Run `mist` on a store of one backend, with streams that are as strict as real ones; errors are plain lines."""
-    with BackendManager(tmp_path / "s.json") as manager:
-        manager.add_backend("odd", "kept", check=False, endpoint="kept.example", token="kept-token")
-
-    def call(*words: str, stdin: bytes = b"", store: Path = tmp_path / "s.json") -> Result:
-        streams = sys.stdin, sys.stdout, sys.stderr
-        sys.stdin = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")
-        sys.stdout = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="", write_through=True)
-        sys.stderr = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace", write_through=True)
-        try:
-            with warnings.catch_warnings():
-                status = run(["--store", str(store), *words])
-            shown = [stream.buffer.getvalue().decode() for stream in (sys.stdout, sys.stderr)]
-        finally:
-            sys.stdin, sys.stdout, sys.stderr = streams
-        result = Result(status, *shown)
-        assert status in (0, 1, 2, 3), result
-        assert "fault of mist" not in result.err, result.err
-        assert "Traceback" not in result.err
-        assert orders_in(result.err) == [], result.err
-        assert orders_in(result.out, "\n\t") == [], result.out
-        if status and "--debug" not in words:
-            # One or two plain lines for each thing that failed; JSON of a check has its errors in itself.
-            assert re.fullmatch(r"(No machines\.\n)?(mist: .+\n(      .+\n)?)*", result.err), result.err
-            assert status == 0 or result.err or result.out.lstrip()[:1] in ("[", "{")
-        return result
-
-    call.path = tmp_path / "s.json"  # type: ignore[attr-defined]
-    return call
-
-
-def kept(mist: Any) -> list[Any]:
-    """Return all backends but the first, which must be as it was."""
-    with BackendManager(mist.path) as manager:
-        first, *others = manager.backends()
-        assert (first.title, dict(first.record.credentials)) == (
-            "kept",
-            {"endpoint": "kept.example", "token": "kept-token"},
-        )
-        return [backend.record for backend in others]
-
-
-def drop(mist: Any) -> None:
-    with BackendManager(mist.path) as manager, manager.batch():
-        for backend in manager.backends()[1:]:
-            backend.delete()
+    return mist_on(tmp_path / "s.json")
 
 
 # -- what services say ----------------------------------------------------------------------------------------------
@@ -260,9 +195,6 @@ def test_times_that_are_none(mist, seconds: str) -> None:
         assert mist("start", "web-1", f"--wait={seconds}").status == 2
 
 
-FIELDS = ["token", "key", "notes", "endpoint", "kind", "port", "share", "verify"]
-
-
 @given(st.sampled_from(FIELDS), arguments, st.booleans())
 @example("key", "~nobody/x", False)
 @example("token", "@~nobody/x", False)
@@ -323,151 +255,3 @@ def test_stores_of_any_name(mist, name: str) -> None:
             mist(*command, store=name)
     finally:
         os.chdir(here)
-
-
-# -- what stands in files -------------------------------------------------------------------------------------------
-
-READING = [
-    ["backends"],
-    ["backends", "x", "--json"],
-    ["show", "kept"],
-    ["check"],
-    ["check", "kept"],
-    ["machines"],
-    ["machines", "--cached"],
-    ["machines", "--backend", "kept"],
-    ["rename", "kept", "new"],
-    ["update", "kept", "port=1", "--no-check"],
-    ["enable", "kept"],
-    ["disable", "kept"],
-    ["remove", "kept", "--yes"],
-    ["start", "web-1"],
-    ["destroy", "web-1", "--yes"],
-    ["create", "kept", "web-2"],
-    ["sizes", "kept"],
-    ["add", "odd", "--endpoint", "x", "--no-check"],
-    ["secrets"],
-    ["secrets", "plain"],
-    ["copy-store", "{}", "{}.copy"],
-]
-good = json.dumps(
-    {
-        "version": 1,
-        "backends": [
-            {
-                "id": "4ukW6Juooqa8bTu2YgM4mE8RAsk7",
-                "title": "kept",
-                "provider": "odd",
-                "region": "",
-                "enabled": True,
-                "created_at": "2030-01-31T12:00:00Z",
-                "credentials": {"endpoint": "x"},
-            }
-        ],
-    },
-    indent=2,
-).encode()
-
-
-@st.composite
-def damaged(draw: Any) -> bytes:
-    start = draw(st.integers(0, len(good)))
-    return good[:start] + draw(st.binary(max_size=4)) + good[draw(st.integers(start, min(start + 9, len(good)))) :]
-
-
-@fewer
-@given(st.binary(max_size=100) | damaged() | st.builds(lambda n: b"[" * n, st.integers(1, 5000)))
-@example(b'{"version": 1, "backends": [' + b"1" * 5000 + b"]}")
-@example(b'{"version": 99, "backends": []}')
-@example(b'{"version": 1, "backends": [], "backends": []}')
-@example(b"\x1b[2J")
-@example(b"")
-def test_a_store_of_any_bytes_is_read_or_refused_by_every_command(mist, data: bytes) -> None:
-    path = mist.path.with_name("any.json")
-    path.write_bytes(data)
-    path.chmod(0o600)
-    try:
-        with BackendManager(path) as manager:
-            manager.backends()
-    except MistError:
-        for command in READING:
-            result = mist(*(word.format(path) for word in command), store=path)
-            assert (result.status, result.out) == (1, ""), command
-            assert "any.json" in result.err
-            assert path.read_bytes() == data, command
-    else:
-        for command in READING:
-            mist(*(word.format(path) for word in command), store=path)
-            with BackendManager(path) as manager:
-                manager.backends()
-    for leftover in path.parent.glob("any.json*"):
-        leftover.unlink()
-
-
-rows = st.fixed_dictionaries(
-    {
-        "id": texts.filter(bool),
-        "title": texts,
-        "provider": texts | st.just("odd"),
-        "region": texts,
-        "enabled": st.booleans(),
-        "created_at": st.just("2030-01-31T12:00:00Z"),
-        "credentials": st.dictionaries(texts | st.sampled_from(FIELDS), jsons, max_size=3),
-    }
-)
-
-
-@fewer
-@given(st.lists(rows, min_size=1, max_size=2, unique_by=lambda row: row["id"]))
-@example(
-    [
-        {
-            "id": ALL,
-            "title": ALL,
-            "provider": ALL,
-            "region": ALL,
-            "enabled": True,
-            "created_at": "2030-01-31T12:00:00Z",
-            "credentials": {ALL: ALL},
-        }
-    ]
-)
-@example(
-    [
-        {
-            "id": ALL,
-            "title": ALL,
-            "provider": "odd",
-            "region": ALL,
-            "enabled": True,
-            "created_at": "2030-01-31T12:00:00Z",
-            "credentials": {"endpoint": ALL, "notes": ALL, "port": {"x": [ALL]}},
-        }
-    ]
-)
-def test_backends_that_somebody_else_wrote(mist, those: list[dict[str, Any]]) -> None:
-    path = mist.path.with_name("any.json")
-    path.write_text(json.dumps({"version": 1, "backends": those}))
-    path.chmod(0o600)
-    name = those[0]["id"].replace("\0", "")
-    for command in (
-        *READING[:8],
-        *(
-            [word.replace("kept", name) if word != "--" else word for word in command]
-            for command in READING[2:17]
-            if command != ["check"]
-        ),
-    ):
-        options = [word for word in command[1:] if word.startswith("--") and word != name]
-        values = [word for word in command[1:] if word not in options]
-        if "--backend" in options:
-            continue
-        for output in (
-            ("json", "plain", "table") if command[0] in ("backends", "show", "check", "machines", "sizes") else ("",)
-        ):
-            chosen = [f"--output={output}"] if output and "--json" not in options else []
-            mist(command[0], *options, *chosen, "--", *values, store=path)
-        with BackendManager(path) as manager:
-            manager.backends()
-    for leftover in path.parent.glob("any.json*"):
-        leftover.unlink()
