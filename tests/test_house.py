@@ -45,6 +45,7 @@ SOURCES = [
     for folder in package.__path__
     for path in sorted(Path(folder).rglob("*.py"))
 ]
+TESTS = sorted(Path(__file__).parent.rglob("*.py"))
 
 
 @pytest.fixture(params=IDS)
@@ -101,7 +102,7 @@ def test_the_credentials_with_the_least_rights_and_the_limits_are_told(cls: type
         assert f"`{named}`" not in text or named in fields
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
+@pytest.mark.parametrize("path", [*SOURCES, *TESTS], ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_no_module_is_long(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 440
 
