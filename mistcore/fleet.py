@@ -142,7 +142,7 @@ class MachineWalk(Walk[list[Machine], Machine]):
         backends: Sequence[Backend],
         limits: Limits,
         *,
-        keep: Callable[[Machine], bool] = lambda machine: True,
+        keep: Callable[[Machine], bool] | None = None,
         partial: bool = False,
     ) -> None:
         super().__init__(backends, ask_machines, limits)
@@ -153,7 +153,10 @@ class MachineWalk(Walk[list[Machine], Machine]):
     def _results(self, answer: Answer[list[Machine]]) -> Iterable[Machine]:
         if answer.afar and answer.value is not None:
             answer.backend.remember(answer.value)
-        found = [machine.bind(answer.backend) for machine in answer.value or () if self._keep(machine)]
+        found = list(filter(self._keep, answer.value or ()))
+        if answer.afar:  # the others are bound to it already
+            for machine in found:
+                machine.bind(answer.backend)
         if not self._partial:
             self._arrived += found
         return found
@@ -175,8 +178,10 @@ class CheckWalk(Walk[Account, CheckResult]):
 
 def keep_machines(
     *, id: str | None = None, name: str | None = None, search: str | None = None
-) -> Callable[[Machine], bool]:
-    """Return the test that a machine must pass to be among those asked for."""
+) -> Callable[[Machine], bool] | None:
+    """Return the test that a machine must pass to be among those asked for; None where all are."""
+    if id is name is search is None:
+        return None
 
     def keep(machine: Machine) -> bool:
         return (

@@ -205,7 +205,7 @@ def _row_by_row(answer: Answer, plan: Numbered, each: Callable[[Any], Any] | Non
     items, keys = [], []
     try:
         for row in found.rows:
-            keys.append(_key(row, plan))
+            keys.append(row.get(plan.key) if isinstance(row, dict) else None)
             items.append(read_row(each, row))
     except (ValueError, RecursionError):  # one of them is no JSON: that is said where all is read
         return None
@@ -220,7 +220,7 @@ def _row_by_row(answer: Answer, plan: Numbered, each: Callable[[Any], Any] | Non
 def _page(answer: Answer, plan: Numbered, each: Callable[[Any], Any] | None) -> _Page:
     body = answer.json()
     rows = _list(_find(plan.items, body, answer), plan.items)
-    keys = _known([_key(row, plan) for row in rows])
+    keys = _known([row.get(plan.key) if isinstance(row, dict) else None for row in rows])
     mark = hash(tuple(keys)) if keys is not None else hash(json.dumps(rows))
     total = _number(_find(plan.total, body, answer)) if plan.total else None
     count = _number(_find(plan.count, body, answer)) if plan.count else None
@@ -228,10 +228,6 @@ def _page(answer: Answer, plan: Numbered, each: Callable[[Any], Any] | None) -> 
         for index, row in enumerate(rows):  # in its place: a row takes more memory than what is made of it
             rows[index] = read_row(each, row)
     return _Page(rows, keys, mark, total, count)
-
-
-def _key(row: Any, plan: Numbered) -> Any:
-    return row.get(plan.key) if isinstance(row, dict) else None
 
 
 def _known(keys: list[Any]) -> list[Any] | None:

@@ -12,7 +12,7 @@ from mistcore.deadline import current_deadline, remaining
 
 __all__ = ["TimedReader", "TimedResponse"]
 
-_CHUNK = 64 * 1024
+_CHUNK = 128 * 1024
 #: A cancelled deadline is noticed within this many seconds.
 _SLICE = 0.5
 
@@ -27,7 +27,7 @@ class TimedReader(io.RawIOBase):
     def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
         self._raw = raw
         self._sock = sock
-        seconds = sock.gettimeout()
+        self._wait = seconds = sock.gettimeout()
         self._end = None if seconds is None else time.monotonic() + seconds
 
     def readable(self) -> bool:
@@ -42,7 +42,9 @@ class TimedReader(io.RawIOBase):
                 raise TimeoutError("timed out")
             if current_deadline() is not None:
                 wait = remaining(wait)
-            self._sock.settimeout(max(wait, 0.001))
+            if wait != self._wait:  # to set it is a system call, after which other threads go first
+                self._wait = wait
+                self._sock.settimeout(max(wait, 0.001))
             try:
                 return self._sock.recv_into(buffer)
             except TimeoutError:

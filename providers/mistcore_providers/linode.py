@@ -317,9 +317,13 @@ def _machine(raw: Mapping[str, Any]) -> Machine:
     public, private = split_addresses([*(raw.get("ipv4") or ()), ipv6])
     status = intern(str(raw.get("status") or ""))
     extra = {"status": status} if status else {}
-    extra |= {name: value for name in _EXTRA if (value := raw.get(name)) or value == 0}
+    for name in _EXTRA:
+        if (value := raw.get(name)) or value == 0:
+            extra[name] = value
     specs = raw.get("specs") or {}
-    extra |= {name: value for name in ("vcpus", "memory", "disk", "gpus") if (value := specs.get(name))}
+    for name in _SPECS:
+        if value := specs.get(name):
+            extra[name] = value
     return Machine(
         id=raw["id"],
         name=raw.get("label") or "",
@@ -335,6 +339,7 @@ def _machine(raw: Mapping[str, Any]) -> Machine:
     )
 
 
+_SPECS = ("vcpus", "memory", "disk", "gpus")
 _EXTRA = ("group", "lke_cluster_id", "placement_group", "capabilities")
 
 
