@@ -3,12 +3,12 @@
 `python benchmarks/fleet.py`: a canned server on loopback, in a process of its own, answers every request after 50 ms
 with the same bytes. Each run is a fresh process in which everything is imported already; it makes the accounts, asks
 them all with 32 threads and keeps all machines. mistcore reads its backends from a JSON file. "bare requests" makes a
-session for each account, asks and parses JSON, and makes no records of it: nobody can go below that with `requests`.
+session for each account, asks and parses JSON, and makes no records of it.
 
 Linode stands for REST: one request for each account with either of the two. On EC2 libcloud asks for elastic addresses,
 too. Runs take turns; the least of several counts, since a busy machine only ever adds. Memory is the peak of the
 process (VmHWM) less what it held before. The picture is written to docs/images/fleet.svg. Needs the dependency groups
-`bench` and `test`.
+`bench` and `test`, and the extra `fast`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ The service is a stand-in in a process of its own that answers every request aft
 vendor's own; libcloud's address is patched to it. Each listing runs in a fresh process, with everything imported and
 the session new: several times in turn to measure time (the best counts, as in timeit: a busy machine only ever adds to
 it), once to measure memory. A second run is over TLS, as people have it, with a throwaway CA. Needs the dependency
-groups `bench` and `test`.
+groups `bench` and `test`, and the extra `fast`.
 
 To add a service, add an entry to SERVICES.
 """
