@@ -316,7 +316,7 @@ def _machine(raw: Mapping[str, Any]) -> Machine:
     ipv6 = str(raw.get("ipv6") or "").partition("/")[0]
     public, private = split_addresses([*(raw.get("ipv4") or ()), ipv6])
     status = intern(str(raw.get("status") or ""))
-    extra = {"status": status} if status else {}
+    extra: dict[str, Any] = {"status": status} if status else {}
     for name in _EXTRA:
         if (value := raw.get(name)) or value == 0:
             extra[name] = value
