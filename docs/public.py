@@ -14,6 +14,7 @@ MODULES = (
     "mistcore.fleet",
     "mistcore.hooks",
     "mistcore.http",
+    "mistcore.http.read_json",
     "mistcore.http.timed",
     "mistcore.http.transport",
     "mistcore.models",

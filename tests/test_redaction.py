@@ -70,7 +70,7 @@ def test_an_error_of_reading_lets_go_of_what_was_read(read: Callable[[str], obje
     let_go(error)
     for each in (error, pickle.loads(pickle.dumps(error))):
         assert "sesame" not in repr([each, vars(each)])
-        assert re.search("^(Expecting ',' delimiter: line 1 col|'utf-8' codec can't decode byte 0xff)", str(each))
+    assert re.search("^(Expecting ',' delimiter: line 1 col|'utf-8' codec can't decode byte 0xff)", str(error))
 
 
 class Answer:

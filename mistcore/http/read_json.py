@@ -15,7 +15,7 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Rows", "read_json", "rows_in"]
+__all__ = ["read_json"]
 
 #: Bytes up to which a body is read as a whole: that takes a tenth less time, and there is no memory to be saved.
 _SMALL = 128 * 1024
