@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -26,6 +27,18 @@ REFUSALS = (AuthenticationFailed, PermissionDenied)
 
 #: Whatever does TLS for a provider without a field `ca_cert` reads one of these.
 _TRUSTED = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "AWS_CA_BUNDLE")
+
+
+def _wait_for_threads() -> None:
+    """Let those that `in_parallel` left behind end, for some seconds at the most.
+
+    To start and to stop tracemalloc changes Python's allocators under whoever unpacks something just then, without the
+    interpreter's lock, and that crashes (https://github.com/python/cpython/issues/128679).
+    """
+    end = time.monotonic() + 10
+    for thread in threading.enumerate():
+        if thread.name == "mistcore-parallel":
+            thread.join(max(0.0, end - time.monotonic()))
 
 
 class FaultSuite(ProviderSuite):
@@ -72,6 +85,7 @@ class FaultSuite(ProviderSuite):
         """Assert that no more than `most_memory` is taken at any time within the block."""
         tracing = tracemalloc.is_tracing()
         if not tracing:
+            _wait_for_threads()
             tracemalloc.start()
         tracemalloc.reset_peak()
         before = tracemalloc.get_traced_memory()[0]
@@ -80,6 +94,7 @@ class FaultSuite(ProviderSuite):
             taken = tracemalloc.get_traced_memory()[1] - before
         finally:
             if not tracing:
+                _wait_for_threads()
                 tracemalloc.stop()
         assert taken <= self.most_memory, f"it took {taken // 10**6} MB of memory over one answer"
 
