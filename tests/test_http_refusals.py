@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import traceback
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from fakes import echo
 from fakes.echo import Service, refusal
 
 from mistcore import (
@@ -24,18 +24,8 @@ from mistcore import (
 from mistcore.http import Failure, RestSession, error_for, parse_retry_after
 from mistcore.testing.server import Response
 
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    with Service() as fake:
-        yield fake
-
-
-@pytest.fixture
-def session(service: Service) -> Iterator[RestSession]:
-    made = RestSession(service.url, headers={"Authorization": "Bearer t0p-secret"}, timeout=60)
-    yield made
-    made.close()
+service = echo.service
+session = echo.session
 
 
 # -- refusals ---------------------------------------------------------------------------------------------------------

@@ -7,29 +7,19 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
 
 import pytest
+from fakes import echo
 from fakes.echo import Service
 
 from mistcore import InvalidFields, ProviderError
 from mistcore.http import RestSession, get_json, segment
 from mistcore.testing.server import Response, json_response
 
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    with Service() as fake:
-        yield fake
-
-
-@pytest.fixture
-def session(service: Service) -> Iterator[RestSession]:
-    made = RestSession(service.url, headers={"Authorization": "Bearer t0p-secret"}, timeout=60)
-    yield made
-    made.close()
+service = echo.service
+session = echo.session
 
 
 # -- what is sent -----------------------------------------------------------------------------------------------------

@@ -7,9 +7,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
+from fakes import echo
 from fakes.echo import Service, refusal
 from fakes.patience import HANGS, PATIENCE
 from fakes.raw import RawServer
@@ -20,18 +20,8 @@ from mistcore.http import RestSession
 from mistcore.testing.server import Request
 from mistcore.testing.wire import Line, saying
 
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    with Service() as fake:
-        yield fake
-
-
-@pytest.fixture
-def session(service: Service) -> Iterator[RestSession]:
-    made = RestSession(service.url, headers={"Authorization": "Bearer t0p-secret"}, timeout=60)
-    yield made
-    made.close()
+service = echo.service
+session = echo.session
 
 
 @pytest.mark.parametrize("status", [408, 500, 502, 503, 504])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
+import pytest
 import trustme
 
 
@@ -16,3 +17,11 @@ def throwaway_authority(folder: Path) -> tuple[ssl.SSLContext, str]:
     path = folder / "ca.pem"
     authority.cert_pem.write_to_path(str(path))
     return context, str(path)
+
+
+def trusted_authority(folder: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """A TLS context like that, whose authority is named where clients look for the bundle that they trust."""
+    context, bundle = throwaway_authority(folder)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.setenv(name, bundle)
+    return context

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import base64
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import trustme
+from fakes.authority import trusted_authority
 from fakes.digitalocean import TOKEN, FakeDigitalOcean
 
 from mistcore_providers.digitalocean import DigitalOcean
@@ -17,21 +16,10 @@ PUBLIC_KEY = "ssh-ed25519 " + base64.b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0 " +
 FINGERPRINT = "0f:a2:0a:d7:38:3e:65:45:08:6b:63:84:1c:ff:dc:ba"
 
 
-@pytest.fixture(scope="session")
-def ca() -> trustme.CA:
-    return trustme.CA()
-
-
 @pytest.fixture
-def service(ca: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDigitalOcean]:
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDigitalOcean]:
     """DigitalOcean over TLS, its document held against everything that is said."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ca.issue_cert("localhost").configure_cert(context)
-    bundle = tmp_path / "ca.pem"
-    ca.cert_pem.write_to_path(str(bundle))
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
-        monkeypatch.setenv(name, str(bundle))
-    with FakeDigitalOcean(tls=context) as fake:
+    with FakeDigitalOcean(tls=trusted_authority(tmp_path, monkeypatch)) as fake:
         yield fake
 
 

@@ -1,9 +1,13 @@
-"""A service that answers with what it was asked, and how it refuses."""
+"""A service that answers with what it was asked, how it refuses, and a session with it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
+from mistcore.http import RestSession
 from mistcore.testing.server import FakeService, Request, Response, json_response, route
 
 
@@ -28,3 +32,16 @@ class Service(FakeService):
 
 def refusal(status: int, body: Any = None, **headers: str) -> Response:
     return json_response(body or {"message": "no"}, status, {name.replace("_", "-"): v for name, v in headers.items()})
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    with Service() as fake:
+        yield fake
+
+
+@pytest.fixture
+def session(service: Service) -> Iterator[RestSession]:
+    made = RestSession(service.url, headers={"Authorization": "Bearer t0p-secret"}, timeout=60)
+    yield made
+    made.close()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
+from fakes.authority import trusted_authority
 from fakes.linode import TOKEN, FakeLinode
 
 from mistcore_providers.linode import Linode
@@ -18,21 +17,10 @@ PUBLIC_KEY = "ssh-ed25519 " + base64.b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0 " +
 WHOLE: dict[str, Any] = {"name": "web-1", "image": "linode/debian12", "size": "g6-nanode-1", "location": "us-east"}
 
 
-@pytest.fixture(scope="session")
-def ca() -> trustme.CA:
-    return trustme.CA()
-
-
 @pytest.fixture
-def service(ca: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLinode]:
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLinode]:
     """Linode over TLS, its document held against everything that is said."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ca.issue_cert("localhost").configure_cert(context)
-    bundle = tmp_path / "ca.pem"
-    ca.cert_pem.write_to_path(str(bundle))
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
-        monkeypatch.setenv(name, str(bundle))
-    with FakeLinode(tls=context) as fake:
+    with FakeLinode(tls=trusted_authority(tmp_path, monkeypatch)) as fake:
         yield fake
 
 

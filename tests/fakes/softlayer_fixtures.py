@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
+from fakes.authority import trusted_authority
 from fakes.softlayer import API_KEY, USERNAME, FakeSoftLayer
 
 from mistcore_providers.softlayer import SoftLayer
@@ -20,21 +19,10 @@ WHOLE: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="session")
-def ca() -> trustme.CA:
-    return trustme.CA()
-
-
 @pytest.fixture
-def service(ca: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSoftLayer]:
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSoftLayer]:
     """SoftLayer over TLS; nobody ever asks it for a password."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ca.issue_cert("localhost").configure_cert(context)
-    bundle = tmp_path / "ca.pem"
-    ca.cert_pem.write_to_path(str(bundle))
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
-        monkeypatch.setenv(name, str(bundle))
-    with FakeSoftLayer(tls=context) as fake:
+    with FakeSoftLayer(tls=trusted_authority(tmp_path, monkeypatch)) as fake:
         yield fake
         assert not any("password" in mask.lower() or "Account" in mask for mask in fake.masks)
 

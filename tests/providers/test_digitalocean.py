@@ -16,7 +16,6 @@ from mistcore import AuthenticationFailed, InvalidFields, Machine, MachineState,
 from mistcore.deadline import deadline
 from mistcore_providers.digitalocean import DigitalOcean
 
-ca = fixtures.ca
 service = fixtures.service
 digitalocean = fixtures.digitalocean
 

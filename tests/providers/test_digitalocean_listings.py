@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 from fakes import digitalocean_fixtures as fixtures
 from fakes.described import DescribedService, Foreign
 from fakes.digitalocean import FakeDigitalOcean
@@ -20,7 +19,6 @@ from mistcore import AuthenticationFailed, Machine, MachineState, Rejected
 from mistcore.testing.server import Request, Response, route
 from mistcore_providers.digitalocean import DigitalOcean
 
-ca = fixtures.ca
 service = fixtures.service
 digitalocean = fixtures.digitalocean
 
@@ -38,7 +36,7 @@ def test_every_page_and_the_gpus_are_listed(service: FakeDigitalOcean, digitaloc
     assert len(service.requests) == 7
 
 
-def test_an_emulator_that_ignores_the_type_lists_nothing_twice(ca: trustme.CA) -> None:
+def test_an_emulator_that_ignores_the_type_lists_nothing_twice() -> None:
     class Old(DescribedService):
         DOCUMENT = FakeDigitalOcean.DOCUMENT
 

@@ -11,7 +11,6 @@ from fakes.patience import deadline_once, looked_after
 from mistcore import InvalidFields, MachineNotFound, MachineState, ProviderError, Rejected, Unreachable
 from mistcore_providers.digitalocean import DigitalOcean
 
-ca = fixtures.ca
 service = fixtures.service
 digitalocean = fixtures.digitalocean
 

@@ -15,7 +15,6 @@ from mistcore.deadline import deadline
 from mistcore.testing.server import json_response
 from mistcore_providers.linode import Linode
 
-ca = fixtures.ca
 service = fixtures.service
 linode = fixtures.linode
 

@@ -20,7 +20,6 @@ from mistcore_providers.linode import Linode
 
 SPEC = "linode/spec/openapi.yaml"
 
-ca = fixtures.ca
 service = fixtures.service
 linode = fixtures.linode
 

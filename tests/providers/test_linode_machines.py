@@ -15,7 +15,6 @@ from peers.waiting import until
 from mistcore import InvalidFields, MachineNotFound, MachineState, ProviderError, Rejected, Unreachable
 from mistcore_providers.linode import Linode
 
-ca = fixtures.ca
 service = fixtures.service
 linode = fixtures.linode
 

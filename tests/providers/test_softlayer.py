@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ssl
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
-import trustme
 from fakes import softlayer_fixtures as fixtures
+from fakes.authority import throwaway_authority
 from fakes.softlayer import API_KEY, USERNAME, FakeSoftLayer, missing, problem
 from fakes.softlayer_fixtures import PUBLIC_KEY, WHOLE, asked
 
@@ -24,7 +23,6 @@ from mistcore import (
 )
 from mistcore_providers.softlayer import SoftLayer
 
-ca = fixtures.ca
 service = fixtures.service
 softlayer = fixtures.softlayer
 
@@ -37,18 +35,15 @@ def with_permissions(service: FakeSoftLayer, *permissions: str) -> SoftLayer:
 # -- the stand-in itself ----------------------------------------------------------------------------------------------
 
 
-def test_ibms_own_client_leads_the_same_life_of_a_machine(ca: trustme.CA, tmp_path: Path) -> None:
+def test_ibms_own_client_leads_the_same_life_of_a_machine(tmp_path: Path) -> None:
     # Not by the fixture: this client asks for passwords.
     import SoftLayer as Official
 
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ca.issue_cert("localhost").configure_cert(context)
-    bundle = tmp_path / "ca.pem"
-    ca.cert_pem.write_to_path(str(bundle))
+    context, bundle = throwaway_authority(tmp_path)
     with FakeSoftLayer(tls=context) as service:
 
         def client_of(key: str) -> Any:
-            transport = Official.RestTransport(endpoint_url=f"{service.url}/rest/v3.1", verify=str(bundle))
+            transport = Official.RestTransport(endpoint_url=f"{service.url}/rest/v3.1", verify=bundle)
             return Official.BaseClient(
                 auth=Official.BasicHTTPAuthentication(USERNAME, key),
                 transport=transport,

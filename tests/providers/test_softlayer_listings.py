@@ -16,7 +16,6 @@ from mistcore import Machine, MachineState
 from mistcore.testing.server import FakeService, Request, Response, json_response
 from mistcore_providers.softlayer import SoftLayer
 
-ca = fixtures.ca
 service = fixtures.service
 softlayer = fixtures.softlayer
 

@@ -12,7 +12,6 @@ from fakes.softlayer_fixtures import PUBLIC_KEY, WHOLE, asked
 from mistcore import InvalidFields, MachineNotFound, MachineState, ProviderError, Rejected
 from mistcore_providers.softlayer import SoftLayer
 
-ca = fixtures.ca
 service = fixtures.service
 softlayer = fixtures.softlayer
 
