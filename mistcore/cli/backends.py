@@ -21,6 +21,7 @@ from mistcore.cli.output import (
     visible,
 )
 from mistcore.cli.progress import walking
+from mistcore.cli.prompts import interruptible
 from mistcore.cli.secrets import unlock_for
 from mistcore.errors import InvalidFields
 from mistcore.redaction import Quiet
@@ -213,5 +214,7 @@ def confirm(question: str, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise click.UsageError("there is no terminal to ask at: give --yes to go ahead")
-    if not click.confirm(question, err=True):
+    with interruptible():
+        agreed = click.confirm(question, err=True)
+    if not agreed:
         raise click.ClickException("not confirmed, so nothing was done")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mistcore.cli.prompts import interruptible
 from mistcore.credentials import CredentialField, convert, is_reference
 from mistcore.errors import InvalidFields
 
@@ -89,7 +90,8 @@ def ask_for_missing(cls: type[Provider], values: dict[str, Any]) -> None:
 def ask(field: CredentialField, cls: type[Provider]) -> Any:
     """Ask a person for one field of a provider, again where the answer cannot be one: before more is asked for."""
     if field.secret:
-        return read_value(field, click.prompt(field.label, hide_input=True, err=True), hidden=True)
+        with interruptible():
+            return read_value(field, click.prompt(field.label, hide_input=True, err=True), hidden=True)
 
     def understood(text: str) -> Any:
         value = read_value(field, text)
@@ -104,7 +106,8 @@ def ask(field: CredentialField, cls: type[Provider]) -> Any:
         return value
 
     kind = click.Choice(field.choices) if field.choices else None
-    return click.prompt(field.label, type=kind, value_proc=understood, err=True)
+    with interruptible():
+        return click.prompt(field.label, type=kind, value_proc=understood, err=True)
 
 
 def given(values: Mapping[str, Any]) -> dict[str, Any]:

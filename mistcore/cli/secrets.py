@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mistcore.cli.output import output_options, print_record, visible
+from mistcore.cli.prompts import interruptible
 
 if TYPE_CHECKING:
     from mistcore.backend import Backend
@@ -19,7 +20,8 @@ def ask_passphrase(words: str, what: str) -> str:
     """Ask a person for the passphrase of a store; return "" where there is nobody to ask."""
     if not sys.stdin.isatty():
         return ""
-    answer: str = click.prompt(f"{words} {visible(what)}".strip(), hide_input=True, err=True)
+    with interruptible():
+        answer: str = click.prompt(f"{words} {visible(what)}".strip(), hide_input=True, err=True)
     return answer
 
 
@@ -119,7 +121,8 @@ def _new_passphrase(given: str | None) -> str:
     if given is None:
         if not sys.stdin.isatty():
             raise click.UsageError("nobody can be asked for a passphrase here: give --passphrase @FILE or -")
-        answer: str = click.prompt("New passphrase", hide_input=True, confirmation_prompt=True, err=True)
+        with interruptible():
+            answer: str = click.prompt("New passphrase", hide_input=True, confirmation_prompt=True, err=True)
         return answer
     if given == "-":
         return sys.stdin.readline().rstrip("\r\n")
