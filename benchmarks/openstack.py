@@ -39,6 +39,7 @@ Login = dict[str, str]
 
 
 def with_mistcore(login: Login) -> Any:
+    import msgspec  # noqa: F401 - as below
     import requests  # noqa: F401 - so that it is not measured
 
     from mistcore import Registry

@@ -32,7 +32,7 @@ from mistcore.http.known_secrets import clean_answer
 from mistcore.http.timed import TimedResponse
 from mistcore.others_logs import silence, silent
 
-__all__ = ["Broken", "Transport", "clean_answer", "read_body", "tls_context"]
+__all__ = ["Broken", "Transport", "clean_answer", "environ_proxies", "read_body", "tls_context"]
 
 _CHUNK = 64 * 1024
 _PROXY_NAMES = [f"{kind}_proxy" for kind in ("http", "https", "all", "no")]
@@ -221,7 +221,7 @@ class Transport(requests.adapters.HTTPAdapter):
         """
         settings = origin, _proxy_settings()
         if settings not in self._proxies:
-            self._proxies[settings] = _environ_proxies(origin)
+            self._proxies[settings] = environ_proxies(origin)
         started = False
         try:
             with silent():
@@ -246,7 +246,8 @@ def _proxy_settings() -> int:
     return hash(tuple(map(os.environ.get, _PROXY_NAMES)))
 
 
-def _environ_proxies(origin: str) -> dict[str, str]:
+def environ_proxies(origin: str) -> dict[str, str]:
+    """Return the proxies by scheme that the environment names for an origin."""
     # Where no proxy is named at all, which is where most are, it is not worth while to look for exceptions.
     return requests.utils.get_environ_proxies(f"{origin}/", no_proxy=None) if getproxies() else {}
 

@@ -14,7 +14,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import requests
 import requests.adapters
-import requests.utils
 from keystoneauth1 import exceptions
 from keystoneauth1.access import AccessInfo
 from keystoneauth1.session import Session
@@ -22,7 +21,7 @@ from keystoneauth1.session import Session
 from mistcore.deadline import sleep
 from mistcore.errors import MistError, NotSupported, ProviderError, UnknownRegion
 from mistcore.http.read_json import read_json
-from mistcore.http.transport import Broken, Transport
+from mistcore.http.transport import Broken, Transport, environ_proxies
 from mistcore.others_logs import silence, silent
 from mistcore.redaction import Quiet
 from mistcore_providers._openstack_errors import message_in, unreadable
@@ -73,7 +72,7 @@ class TimedAdapter(requests.adapters.BaseAdapter):
 
     def _transport(self, url: str) -> Transport:
         """Return the connections for an address; without the CAs, which are dear to load, where there is no TLS."""
-        plain = url.startswith("http://") and not requests.utils.get_environ_proxies(url, no_proxy=None)
+        plain = url.startswith("http://") and not environ_proxies(url)
         found = self._transports.get(plain)
         if found is None:
             made = Transport(verify=False, ca_cert="") if plain else Transport(**self._trust)

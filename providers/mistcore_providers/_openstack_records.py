@@ -88,7 +88,7 @@ def machine(raw: Any, *, region: str, sizes: Mapping[str, str], images: Mapping[
         sizes, images: names by id, for clouds that only tell ids.
 
     """
-    if not isinstance(raw, Mapping) or not _has_id(raw):
+    if not isinstance(raw, dict) or not _has_id(raw):
         return None
     public, private, by_network = addresses_of(raw)
     flavor = _mapping(raw.get("flavor"))
@@ -143,6 +143,8 @@ def _has_id(raw: Mapping[str, Any]) -> bool:
 def fault_of(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Return why a server is in the state ERROR: message, code and created_at, as far as the cloud tells."""
     fault = _mapping(raw.get("fault"))
+    if not fault:
+        return {}
     found = {"message": fault.get("message"), "code": fault.get("code"), "created_at": fault.get("created")}
     return {key: value for key, value in found.items() if value not in (None, "")}
 
@@ -169,34 +171,41 @@ def addresses_of(raw: Mapping[str, Any]) -> tuple[list[str], list[str], dict[str
     for network, entries in _mapping(raw.get("addresses")).items():
         for entry in entries if isinstance(entries, list) else ():
             entry = {"addr": entry} if isinstance(entry, str) else entry
-            if not isinstance(entry, Mapping) or not entry.get("addr"):
+            if not isinstance(entry, dict) or not entry.get("addr"):
                 continue
             address = str(entry["addr"])
-            if not _is_address(address):
-                continue
             kind = str(entry.get("OS-EXT-IPS:type") or "")
-            (public if _is_public(address, kind, str(network)) else private).append(address)
-            told = {"address": address, "kind": kind, "mac": str(entry.get("OS-EXT-IPS-MAC:mac_addr") or "")}
-            by_network.setdefault(str(network), []).append({key: value for key, value in told.items() if value})
+            of_all = _is_public(address, kind, str(network))
+            if of_all is None:
+                continue
+            (public if of_all else private).append(address)
+            told = {"address": address}
+            if kind:
+                told["kind"] = kind
+            if mac := str(entry.get("OS-EXT-IPS-MAC:mac_addr") or ""):
+                told["mac"] = mac
+            by_network.setdefault(str(network), []).append(told)
     for name in ("accessIPv4", "accessIPv6"):
         address = str(raw.get(name) or "")
-        if _is_address(address) and address not in public and address not in private:
-            (public if _is_public(address, "", "") else private).append(address)
+        if address and address not in public and address not in private:
+            of_all = _is_public(address, "", "")
+            if of_all is not None:
+                (public if of_all else private).append(address)
     return public, private, by_network
 
 
-def _is_address(text: str) -> bool:
-    return bool(text) and bool(only_addresses([text]))
-
-
-def _is_public(address: str, kind: str, network: str) -> bool:
+def _is_public(address: str, kind: str, network: str) -> bool | None:
+    """Tell whether an address is public; None for what is no address."""
+    public, other = split_addresses([address])
+    if not public and not other and not only_addresses([address]):
+        return None
     if kind == "floating":
         return True
     if not kind and network in ("public", "private"):
         return network == "public"
     if address[:2].lower() == "fe":
         return False  # link-local or site-local
-    return bool(split_addresses([address])[0])
+    return bool(public)
 
 
 def size(raw: Any) -> Size | None:
@@ -286,16 +295,17 @@ def is_uuid(text: str) -> bool:
 def _tags(raw: Mapping[str, Any]) -> dict[str, str]:
     tags = raw.get("tags")
     found = {str(tag): "" for tag in tags} if isinstance(tags, list) else {}
-    found.update((str(key), str(value)) for key, value in _mapping(raw.get("metadata")).items())
+    if metadata := _mapping(raw.get("metadata")):
+        found.update((str(key), str(value)) for key, value in metadata.items())
     return found
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _mappings(value: Any) -> list[Mapping[str, Any]]:
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _number(value: Any) -> float | None:
