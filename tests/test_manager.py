@@ -121,7 +121,7 @@ def test_search_is_any_part_of_title_or_id_in_any_case(client: BackendManager) -
     assert client.backends(search="nothing") == []
     assert client.backends(id=first.id) == client.backends(name="Openstack Juno") == [first]
     assert client.backends(name="openstack juno") == client.backends(id="") == client.backends(provider="ec2") == []
-    assert client.backends(provider="acme", search="dock") == [second]
+    assert client.backends(provider="acme", search="docker") == [second]
 
 
 def test_one_backend_by_id_title_or_beginning_of_an_id(client: BackendManager) -> None:

@@ -86,13 +86,14 @@ def test_a_group_alone_shows_its_help(mist, capsys) -> None:
 
 
 def test_listing_and_searching(mist, prod) -> None:
-    mist("add", "acme", "--title", "Test", "--region", "sin", "--token", GOOD)
+    # No id, which is searched as well, holds a "-".
+    mist("add", "acme", "--title", "Test-1", "--region", "sin", "--token", GOOD)
     lines = mist("backends").out.splitlines()
     assert lines[0] == "ID\tTITLE\tPROVIDER\tREGION\tENABLED"
     assert lines[1] == f"{prod}\tprod\tacme\tfra\tyes"
     assert len(lines) == 3
     assert mist("backends").out == mist("backends").out
-    assert [each["title"] for each in mist("backends", "TES", "--json").json] == ["Test"]
+    assert [each["title"] for each in mist("backends", "TEST-", "--json").json] == ["Test-1"]
     assert mist("backends", "nothing", "--json").json == []
     assert mist("backends", "--output", "csv").out.splitlines()[1] == f"{prod},prod,acme,fra,yes"
     assert len(mist("backends", "--output", "jsonl").out.splitlines()) == 2

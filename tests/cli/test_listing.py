@@ -42,7 +42,10 @@ def write(site: Path, name: str, title: str) -> None:
 def mist(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(site), "LOADED": str(site.parent / "loaded")}
     command = [sys.executable, "-m", "mistcore.cli", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=250)
+    # Not where the tests are run, which is on the path then: whatever else makes a file there changes its time.
+    return subprocess.run(
+        command, env=environment, cwd=site.parent, capture_output=True, text=True, check=False, timeout=250
+    )
 
 
 def titles(result: subprocess.CompletedProcess[str]) -> list[str]:

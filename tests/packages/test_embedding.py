@@ -91,10 +91,10 @@ def use():
         assert len(client.supported_providers) >= 15
         here = client.add_backend("bare_metal", "here", machine_ip="local")
         there = client.add_backend("linode", "there", api_key="0" * 64, endpoint="http://127.0.0.1:9", check=False)
-        walk = client.machines(partial=True, timeout=5)
+        walk = client.machines(partial=True, timeout=60)
         assert [machine.backend for machine in walk] == [here]
         assert set(walk.failures) == {there}
-        assert len([result for result in client.check(timeout=5) if result.error]) == 1
+        assert len([result for result in client.check(timeout=60) if result.error]) == 1
         try:
             client.add_backend("linode", api_key="")
         except MistError as error:
