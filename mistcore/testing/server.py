@@ -30,6 +30,7 @@ import socket
 import ssl
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -190,6 +191,7 @@ class FakeService:
         self._tls = tls
         self._host = host
         self._server: ThreadingHTTPServer | None = None
+        self._deaf: socket.socket | None = None
         self.url = ""
 
     def authorize(self, request: Request) -> Response | None:
@@ -252,19 +254,26 @@ class FakeService:
         return self
 
     def stop(self) -> None:
-        """Stop to serve and close the port."""
+        """Stop to serve and close the port. If nobody is connected, nobody else gets it until the block has ended."""
         if self._server is not None:
+            port = self._server.server_port
             with contextlib.suppress(OSError):
                 self._server.socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits for connections
             self._server.shutdown()
             self._server.server_close()
             self._server = None
+            self._deaf = socket.socket()
+            weakref.finalize(self, self._deaf.close)
+            with contextlib.suppress(OSError):  # a connection still stands
+                self._deaf.bind((self._host, port))
 
     def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *exc: object) -> None:
         self.stop()
+        if self._deaf is not None:
+            self._deaf.close()
 
 
 class _Server(ThreadingHTTPServer):

@@ -6,12 +6,12 @@ import contextlib
 import os
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from peers.sshd import Sshd
+from peers.waiting import listens, until
 
 from mistcore_providers.bare_metal import BareMetal
 
@@ -44,8 +44,7 @@ def agent(*keys: Path) -> Iterator[str]:
         path = f"{folder}/agent"
         process = subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL)
         try:
-            while not Path(path).exists():
-                time.sleep(0.01)
+            until(lambda: listens(path), 100, 0.01)
             environment = os.environ | {"SSH_AUTH_SOCK": path}
             subprocess.run(["ssh-add", "-q", *map(str, keys)], env=environment, check=True)
             yield path

@@ -114,6 +114,10 @@ class _Door(asyncssh.SSHServer):
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._connection = conn
+        self._seen.connections.add(conn)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._seen.connections.discard(self._connection)
 
     async def begin_auth(self, username: str) -> bool:
         self._user = username.replace("_", " ")
@@ -175,12 +179,14 @@ class HostileSsh:
         users: who began to log in.
         commands: the users whose command was begun.
         credentials: the passwords, and the fingerprints of the keys, that it was shown.
+        connections: those that stand.
     """
 
     def __init__(self, compression: Sequence[str] = ("none",)) -> None:
         self.users: list[str] = []
         self.commands: list[str] = []
         self.credentials: list[str] = []
+        self.connections: set[asyncssh.SSHServerConnection | None] = set()
         self._compression = compression
         self._key = asyncssh.generate_private_key("ssh-ed25519")
         self.pin = self._key.get_fingerprint()
@@ -223,6 +229,10 @@ class HostileSsh:
 
     async def _end(self) -> None:
         self._server.close()
+        left = [connection for connection in self.connections if connection is not None]
+        for connection in left:
+            connection.abort()  # else whoever is still there leaves a socket to the garbage collector
+        await asyncio.gather(*(connection.wait_closed() for connection in left))
         for task in asyncio.all_tasks(self._loop) - {asyncio.current_task()}:
             task.cancel()
         await asyncio.sleep(0.05)

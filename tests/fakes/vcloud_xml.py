@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 from xml.etree import ElementTree as ET
 
 NS = "http://www.vmware.com/vcloud/v1.5"
 VERSIONS_NS = "http://www.vmware.com/vcloud/versions"
 OVF = "http://schemas.dmtf.org/ovf/envelope/1"
+#: ElementTree has one table of prefixes for the whole process, and the stand-in answers in several threads.
+_prefixes = threading.Lock()
 _LISTS = {"link", "record", "vm", "task", "networkConnection", "section", "versionInfo", "file"}
 _NUMBERS = {
     "page", "pageSize", "total", "numberOfCpus", "memoryMB", "status", "majorErrorCode", "numberOfVMs", "numCpus",
@@ -29,10 +32,11 @@ def element(tag: str, /, *children: Any, ns: str = NS, **attributes: Any) -> ET.
 
 
 def to_xml(root: ET.Element) -> bytes:
-    ET.register_namespace("ovf", OVF)
     space = root.tag[1:].partition("}")[0]
-    ET.register_namespace("", space)
-    data: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    with _prefixes:
+        ET.register_namespace("ovf", OVF)
+        ET.register_namespace("", space)
+        data: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return data
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
 _SOURCES = Path(__file__).parent / "rjsf"
-_BUILD_LIMIT = 90
+_BUILD_LIMIT = 200
 _FLAGS = (
     "--headless",
     "--no-sandbox",

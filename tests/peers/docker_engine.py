@@ -132,9 +132,7 @@ def running_engine() -> Iterator[DockerEngine]:
         if process is not None:
             _stop(process)
         shutil.rmtree(folder, ignore_errors=True)
-        for group in Path("/sys/fs/cgroup").glob("**/docker"):
-            with suppress(OSError):  # only empty ones go
-                group.rmdir()
+        _remove_empty_groups()
 
 
 @pytest.fixture
@@ -228,6 +226,14 @@ def _import_image(engine: DockerEngine) -> None:
         api.import_image_from_data(buffer.getvalue(), repository=repository, tag=tag, changes=['CMD ["/bin/sh"]'])
     finally:
         api.close()
+
+
+def _remove_empty_groups() -> None:
+    """Remove the control groups that the engine leaves; those of other engines come and go meanwhile."""
+    for parent, folders, _ in os.walk("/sys/fs/cgroup"):
+        if "docker" in folders:
+            with suppress(OSError):  # only empty ones go
+                Path(parent, "docker").rmdir()
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -6,6 +6,7 @@ nothing on the machine is changed, and a daemon that the machine runs already is
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -20,6 +21,7 @@ import attrs
 import pytest
 from peers.ports import free_ports
 from peers.require import missing
+from peers.waiting import listens
 
 #: A boot sector that waits for the ACPI power button and then powers off (machine "pc": PM1 registers at 0x600). It
 #: enables the power-button event in PM1_EN, halts until PM1_STS shows it, and writes S5 to PM1_CNT.
@@ -90,7 +92,7 @@ def isolated_libvirtd() -> Iterator[tuple[str, Path]]:
         _prepare(folder, 0, 0)
         started.append(_run_in_namespace(folder, network=True))
         sock = folder / "run/libvirt-sock"
-        _wait(sock.exists, started[0], folder / "libvirtd.log")
+        _wait(lambda: listens(sock), started[0], folder / "libvirtd.log")
         uri = f"qemu+unix:///system?socket={sock}"
         yield uri, folder
         _destroy_domains(uri)
@@ -124,10 +126,10 @@ def _start(folder: Path, started: list[subprocess.Popen[bytes]]) -> LibvirtDaemo
     tcp, tls, ssh = free_ports(3)
     _prepare(folder, tcp, tls)
     started.append(_run_in_namespace(folder))
-    _wait(lambda: (folder / "run/libvirt-sock").exists() and _answers(tcp), started[0], folder / "libvirtd.log")
+    sock = folder / "run/libvirt-sock"
+    _wait(lambda: listens(sock) and _answers(tcp) and _answers(tls), started[0], folder / "libvirtd.log")
     started.append(_run_sshd(folder, ssh, started[0].pid))  # `unshare` and `sh` have become the daemon
     _wait(lambda: _answers(ssh), started[1], folder / "sshd.log")
-    sock = folder / "run/libvirt-sock"
     return LibvirtDaemon(
         folder=folder,
         socket=sock,
@@ -170,7 +172,7 @@ def _make_certificates(folder: Path) -> None:
 def _configure(folder: Path, tcp: int, tls: int) -> None:
     etc, pki = folder / "etc", folder / "pki/good"
     # The whole of it: a mount over a single file goes away when another is renamed over it outside, as useradd does.
-    shutil.copytree("/etc", etc, symlinks=True, ignore_dangling_symlinks=True)
+    shutil.copytree("/etc", etc, symlinks=True, ignore_dangling_symlinks=True, copy_function=_copy_if_there)
     for name in ("libvirt", "sasl2"):
         (etc / name).mkdir(exist_ok=True)
     # user=root: QEMU's capabilities are probed as root, and what another user sees of /dev/kvm may differ; then every
@@ -211,6 +213,12 @@ log_outputs = "3:stderr"
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", folder / "ssh" / name], check=True
         )
     shutil.copy(folder / "ssh/user.pub", folder / "ssh/authorized_keys")
+
+
+def _copy_if_there(source: str, target: str) -> None:
+    """Copy a file, unless it has gone: whoever changes the machine's accounts meanwhile has locks and drafts there."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copy2(source, target)
 
 
 def _run_in_namespace(folder: Path, *, network: bool = False) -> subprocess.Popen[bytes]:

@@ -19,7 +19,7 @@ from peers.installed import ENVIRONMENT, FOLDER, free_ports, one_run_at_a_time, 
 
 _CONSTRAINTS = Path(__file__).parent / "mimic" / "constraints.txt"
 _INSTALL_LIMIT = 900
-_START_LIMIT = 60
+_START_LIMIT = 150
 
 
 @attrs.frozen
@@ -99,4 +99,4 @@ def _refuse_bad_users(mimic: Mimic) -> None:
         "parameters": {"code": 401, "type": "unauthorized", "message": "Username or api key is invalid."},
     }
     address = f"{mimic.url}/mimic/v1.1/IdentityControlAPI/behaviors/auth"
-    requests.post(address, json=behavior, timeout=10).raise_for_status()
+    requests.post(address, json=behavior, timeout=60).raise_for_status()

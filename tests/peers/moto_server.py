@@ -106,7 +106,7 @@ class Moto:
         request = urllib.request.Request(
             self.url + path, data=body, headers={"Content-Type": "application/octet-stream"}
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             content: bytes = answer.read()
             return content
 

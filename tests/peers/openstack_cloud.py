@@ -154,11 +154,12 @@ def _installed() -> Path:
 def _keystone12_folder() -> Path:
     """Return the other cloud's folder: it shares the services of the cloud of today."""
     folder = FOLDER / "openstack-keystone12"
-    folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "venv").exists():
         shared = _installed() / "venv"
-        (folder / "venv").unlink(missing_ok=True)
-        (folder / "venv").symlink_to(shared)
+        with one_run_at_a_time(folder):
+            if not (folder / "venv").exists():
+                (folder / "venv").unlink(missing_ok=True)
+                (folder / "venv").symlink_to(shared)
     return folder
 
 

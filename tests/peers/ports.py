@@ -6,27 +6,33 @@ import os
 import random
 import socket
 
-#: Below those that the system gives to who asks for any, which may be anybody's by the time a server has started.
-_FROM, _TO = 12_000, 30_000
+#: Below those that the system gives to who asks for any, which may be anybody's by the time a server has started, and
+#: above those that `peers.installed` counts through.
+_FROM, _TO = 21_000, 32_000
 _chance = random.Random(f"{os.getpid()}")
-_given: set[int] = set()
+#: For each port given the UDP port of the same number, kept until this run ends: so another run, which may look for
+#: ports in the moment before the server listens, sees that it is given.
+_given: list[int] = []
 
 
 def free_ports(count: int) -> list[int]:
-    """Return so many ports of the loopback on which nobody listens; none is returned twice."""
+    """Return so many ports of the loopback on which nobody listens; none is returned twice, to no run at all."""
     found: list[int] = []
     while len(found) < count:
         port = _chance.randrange(_FROM, _TO)
-        if port not in _given and _is_free(port):
-            _given.add(port)
+        if _is_free(port):
             found.append(port)
     return found
 
 
 def _is_free(port: int) -> bool:
+    sign = socket.socket(type=socket.SOCK_DGRAM)
     with socket.socket() as probe:
         try:
+            sign.bind(("127.0.0.1", port))
             probe.bind(("127.0.0.1", port))
         except OSError:
+            sign.close()
             return False
-        return True
+    _given.append(sign.detach())
+    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -61,7 +62,7 @@ class Sshd:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.user = f"mist-{os.getpid()}"
+        self.user = f"mist-{os.getpid()}-{secrets.token_hex(2)}"  # a run that was killed may have left one behind
         self.key, self.other, self.encrypted = folder / "user", folder / "other", folder / "encrypted"
         self.home = folder / "home"
         self._calls, self._mood, self._shell = self.home / "calls", folder / "mood", folder / "shell"

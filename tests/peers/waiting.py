@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 
@@ -16,3 +18,10 @@ def until(look: Callable[[], Any], seconds: float = 180, interval: float = 0.3) 
             return found
         time.sleep(interval)
     raise AssertionError(f"not within {seconds:g} seconds")
+
+
+def listens(path: str | Path) -> bool:
+    """Tell whether somebody listens on a unix socket: its file is there a moment before that."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(5)
+        return probe.connect_ex(str(path)) == 0

@@ -8,6 +8,7 @@ import pytest
 from fakes.azure import SUBSCRIPTION, arm_error
 from fakes.azure_entra import CLIENT, SECRET, TENANT, oauth_error
 from fakes.azure_keys import application_key
+from fakes.patience import HANGS, patient
 
 from mistcore import (
     AuthenticationFailed,
@@ -337,9 +338,9 @@ def test_an_unknown_certification_authority(account):
 
 
 def test_a_token_service_that_hangs_respects_the_deadline(account, azure):
-    azure.fault(Response(delay=5.0), times=5)
+    azure.fault(Response(delay=HANGS), times=5)
     with deadline(0.4), pytest.raises(Unreachable) as caught:
-        account().check()
+        patient(account()).check()
     assert caught.value.reason == "timeout"
 
 

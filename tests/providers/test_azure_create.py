@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from fakes.azure import SUBSCRIPTION, arm_error
 from fakes.azure_entra import CLIENT, SECRET, TENANT
 
 from mistcore import InvalidFields, PermissionDenied, Registry, Rejected, Unreachable
 from mistcore.deadline import deadline
+from mistcore.testing.server import Response
 
 Azure = Registry()["azure"]
 PREFIX = f"/subscriptions/{SUBSCRIPTION}"
@@ -82,7 +85,11 @@ def test_the_place_of_an_existing_group_is_taken(azure, account):
 
 
 def test_not_to_wait(azure, account):
-    azure.operation_seconds = 0.4
+    def last_step(request):
+        if request.method == "PUT" and "/virtualMachines/" in request.path:
+            azure.operation_seconds = math.inf
+
+    azure.fault(Response(), where=last_step)
     machine = account.create_machine("web-1", **USUAL, wait=False)
     assert machine.state == "pending"
     assert len(machine.public_ips) == 1

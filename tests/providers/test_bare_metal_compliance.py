@@ -47,5 +47,5 @@ class TestThisMachine(ProviderSuite):
         pytest.skip("whoever runs the program is let in")
 
     def hang(self, service: Path) -> None:
-        (service / "sed").write_text("#!/bin/sh\nexec sleep 5\n")
+        (service / "sed").write_text("#!/bin/sh\nexec sleep 30\n")
         (service / "sed").chmod(0o755)

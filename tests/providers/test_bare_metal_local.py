@@ -90,7 +90,7 @@ def test_a_system_without_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_shell_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commands = tmp_path / "bin"
     commands.mkdir()
-    (commands / "sed").write_text("#!/bin/sh\nexec sleep 5\n")
+    (commands / "sed").write_text("#!/bin/sh\nexec sleep 30\n")
     (commands / "sed").chmod(0o755)
     monkeypatch.setenv("PATH", f"{commands}:{os.environ['PATH']}")
     with deadline(0.5), pytest.raises(Unreachable) as raised:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import subprocess
 import sys
@@ -80,6 +81,7 @@ def test_a_connection_that_nobody_takes() -> None:
         for client in waiting:
             client.setblocking(False)
             client.connect_ex(full.getsockname())
+        assert select.select([full], [], [], 60)[0]  # the first has arrived: there is no room for any more
         with fails(1) as raised:
             patient(BareMetal(machine_ip="127.0.0.1", machine_port=full.getsockname()[1])).check()
         for client in waiting:
@@ -318,14 +320,14 @@ def test_a_jump_host_that_is_not_known(sshd: Sshd) -> None:
 
 def test_a_jump_host_that_cannot_go_on(sshd: Sshd) -> None:
     known_hosts(sshd.known_host())
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        closed = taken.getsockname()[1]
-    config(
-        f"Host inner\n  HostName 127.0.0.1\n  Port {closed}\n  ProxyJump {sshd.user}@jump\n"
-        f"Host jump\n  HostName 127.0.0.1\n  Port {sshd.port}\n  IdentityFile {sshd.key}\n"
-    )
-    with fails() as raised:
-        server(sshd, machine_ip="inner", machine_port=None).check()
+    with socket.socket() as deaf:  # it has the port, so that nobody else gets it
+        deaf.bind(("127.0.0.1", 0))
+        config(
+            f"Host inner\n  HostName 127.0.0.1\n  Port {deaf.getsockname()[1]}\n  ProxyJump {sshd.user}@jump\n"
+            f"Host jump\n  HostName 127.0.0.1\n  Port {sshd.port}\n  IdentityFile {sshd.key}\n"
+        )
+        with fails() as raised:
+            server(sshd, machine_ip="inner", machine_port=None).check()
     assert raised.value.reason == "refused"
     assert "the jump host 127.0.0.1 does not connect" in raised.value.message
 

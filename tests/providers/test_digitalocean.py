@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import threading
 from typing import Any
 
 import pytest
 from fakes import digitalocean_fixtures as fixtures
-from fakes.digitalocean import TOKEN, FakeDigitalOcean
+from fakes.digitalocean import TOKEN, FakeDigitalOcean, problem
 from fakes.digitalocean_catalog import IMAGES
 from fakes.digitalocean_fixtures import FINGERPRINT, PUBLIC_KEY, asked
 
@@ -234,8 +233,10 @@ def test_rate_limits(service: FakeDigitalOcean, digitalocean: DigitalOcean) -> N
         digitalocean.check()
     assert 20 < (caught.value.retry_after or 0) <= 60
 
-    service.quota, service.retry_after = 0, 1
-    threading.Timer(0.5, setattr, (service, "quota", None)).start()
+    service.quota = None
+    later = problem(429)
+    later.headers["retry-after"] = "1"
+    service.fault(later)
     assert digitalocean.check().name == "My Team"
 
 

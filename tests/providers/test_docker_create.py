@@ -6,13 +6,14 @@ import time
 from datetime import UTC
 
 import pytest
-from fakes.docker import FakeRegistry
+from fakes.docker import DockerProxy, FakeRegistry
+from fakes.patience import patient
 from peers import docker_accounts
 from peers.docker_accounts import only
 from peers.docker_engine import DockerEngine
 
 from mistcore import InvalidFields, Rejected
-from mistcore.testing.server import Response
+from mistcore.testing.server import Request, Response
 from mistcore_providers.docker import Docker
 
 docker = docker_accounts.docker
@@ -111,15 +112,24 @@ def test_a_missing_image_is_fetched_when_asked(docker: Docker, clean_engine: Doc
 
 
 def test_fetching_may_take_longer_than_a_call(clean_engine: DockerEngine) -> None:
-    class Quick(Docker):
-        default_timeout = 5.0
+    class Watched(DockerProxy):
+        """Leaves calls little time from when the image is missing until it is asked for: all else may be slow."""
 
-    longer = [5.5]
-    with FakeRegistry() as registry, Quick(docker_host=f"unix://{clean_engine.socket}") as docker:
+        def not_found(self, request: Request) -> Response:
+            if request.path.endswith("/images/create"):
+                patient(docker)
+            answer = super().not_found(request)
+            if answer.status == 404:
+                vars(docker)["default_timeout"] = 0.5
+            return answer
+
+    longer = [1.5]
+    with FakeRegistry() as registry, Watched(clean_engine.socket) as proxy, Docker(docker_host=proxy.url) as docker:
         registry.fault(Response(), where=lambda request: bool(longer and time.sleep(longer.pop())))
         try:
             docker.create_machine("tiny", image=registry.image, pull=True, start=False, network="none")
             assert registry.requests
+            assert not longer
         finally:
             clean_engine.remove_all()
             api = clean_engine.api()

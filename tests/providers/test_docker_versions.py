@@ -238,12 +238,13 @@ def test_names_that_do_not_resolve_and_ports_that_are_closed() -> None:
     with pytest.raises(Unreachable, match="does not resolve") as caught:
         Docker(docker_host="docker.invalid").check()
     assert caught.value.reason == "dns"
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    for scheme in ("http", "https", "ssh"):
-        with pytest.raises(Unreachable) as caught:
-            Docker(docker_host=f"{scheme}://127.0.0.1:{port}").check()
-        assert caught.value.reason == "refused", scheme
+    with socket.socket() as deaf:  # it has the port, so that nobody else gets it
+        deaf.bind(("127.0.0.1", 0))
+        port = deaf.getsockname()[1]
+        for scheme in ("http", "https", "ssh"):
+            with pytest.raises(Unreachable) as caught:
+                Docker(docker_host=f"{scheme}://127.0.0.1:{port}").check()
+            assert caught.value.reason == "refused", scheme
 
 
 # -- what engines answer -----------------------------------------------------------------------------------------------

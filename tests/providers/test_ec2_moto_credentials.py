@@ -119,17 +119,17 @@ def test_no_key_at_all_means_the_chain_of_aws(moto: Moto, monkeypatch: pytest.Mo
     cls = Registry()["ec2"]
     with moto.enforcing():
         with pytest.raises(AuthenticationFailed, match="no credentials") as caught:
-            cls(region="us-east-1", endpoint=moto.url).check()
+            patient(cls(region="us-east-1", endpoint=moto.url)).check()
         assert caught.value.reason == "no_credentials"
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
-        assert cls(region="us-east-1", endpoint=moto.url).check().name == "user/chained"
+        assert patient(cls(region="us-east-1", endpoint=moto.url)).check().name == "user/chained"
         monkeypatch.delenv("AWS_ACCESS_KEY_ID")
         (tmp_path / "credentials").write_text(
             f"[work]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n[empty]\nregion = x\n"
         )
         monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
-        assert cls(region="us-east-1", endpoint=moto.url, profile="work").check().name == "user/chained"
+        assert patient(cls(region="us-east-1", endpoint=moto.url, profile="work")).check().name == "user/chained"
         with pytest.raises(InvalidFields, match="no profile 'play'"):
             cls(region="us-east-1", endpoint=moto.url, profile="play").check()
         with pytest.raises(AuthenticationFailed, match="'empty' holds no credentials"):
@@ -165,6 +165,7 @@ def test_the_role_of_the_instance_it_runs_on(moto: Moto, monkeypatch: pytest.Mon
             "Expiration": (datetime.now(UTC) + timedelta(hours=6)).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
         monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.url)
+        monkeypatch.setenv("AWS_METADATA_SERVICE_TIMEOUT", "100")  # botocore waits one second, and asks once
         assert patient(Ec2(region="us-east-1", endpoint=moto.url)).check().name == "user/on-an-instance"
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from fakes.gce_access import EMAIL, PROJECT
 from fakes.gce_errors import api_error, oauth_error
+from fakes.patience import HANGS, patient
 
 from mistcore import (
     AuthenticationFailed,
@@ -158,9 +160,11 @@ def test_a_key_of_another_algorithm(account, key):
 @pytest.mark.parametrize(("skew", "word"), [(7200, "slow"), (-7200, "fast")])
 def test_a_clock_that_is_wrong(account, gce, skew, word):
     gce.skew = skew
-    with pytest.raises(AuthenticationFailed, match=rf"clock is (7199|7200|7201) seconds {word}") as caught:
+    with pytest.raises(AuthenticationFailed, match=rf"clock is \d+ seconds {word}") as caught:
         account().check()
     assert caught.value.reason == "clock_skew"
+    (seconds,) = re.findall(r"clock is (\d+)", str(caught.value))
+    assert abs(int(seconds) - 7200) < 100  # what a busy machine takes between the answer and its reading is in it
 
 
 @pytest.mark.parametrize(
@@ -315,9 +319,9 @@ def test_an_unknown_certification_authority(account):
 
 
 def test_a_service_that_hangs_respects_the_deadline(account, gce):
-    gce.fault(Response(delay=5.0), times=5)
+    gce.fault(Response(delay=HANGS), times=5)
     with deadline(0.4), pytest.raises(Unreachable) as caught:
-        account().check()
+        patient(account()).check()
     assert caught.value.reason == "timeout"
 
 

@@ -194,7 +194,7 @@ def test_a_machine_that_was_not_listed_before(gce, gce_ca, account):
 
 
 def test_not_to_wait(gce, account, machine):
-    gce.operation_seconds = 0.5
+    gce.operation_seconds = math.inf
     account.stop_machine(machine.id, wait=False)
     assert account.get_machine(machine.id).state == "stopping"
 
@@ -313,7 +313,7 @@ def test_a_script_is_run_at_the_start(gce, account):
 
 
 def test_not_to_wait_for_a_machine(gce, account):
-    gce.operation_seconds = 0.5
+    gce.operation_seconds = math.inf
     assert account.create_machine("web-1", **USUAL, wait=False).state == "pending"
 
 

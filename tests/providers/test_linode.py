@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import pytest
@@ -175,8 +174,10 @@ def test_rate_limits(service: FakeLinode, linode: Linode) -> None:
         linode.check()
     assert 20 < (caught.value.retry_after or 0) <= 60
 
-    service.quota, service.retry_after = 0, 1
-    threading.Timer(0.5, setattr, (service, "quota", None)).start()
+    service.quota = None
+    later = problem(429)
+    later.headers["Retry-After"] = "1"
+    service.fault(later)
     assert linode.check().name == "exampleUser"
 
 

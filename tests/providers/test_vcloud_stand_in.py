@@ -26,7 +26,7 @@ query = client.get_typed_query("vm", query_result_format=QueryResultFormat.RECOR
 print(client.get_api_version(), len(list(query.execute())))
 vm = VM(client, href=f"{url}/api/vApp/vm-{vm_id}")
 for action in (vm.power_on, vm.suspend, vm.power_on, vm.power_off):
-    client.get_task_monitor().wait_for_status(action(), timeout=5, poll_frequency=0.05)
+    client.get_task_monitor().wait_for_status(action(), timeout=60, poll_frequency=0.05)
     vm.reload()
     print(action.__name__, vm.get_power_state())
 client.logout()
@@ -46,7 +46,7 @@ def test_the_official_client_gets_along_with_the_stand_in(
     cloud.add_template("debian")
     arguments = [sys.executable, "-W", "ignore", "-c", OFFICIAL, cloud.url, vms[3].id]
     done = subprocess.run(
-        arguments, capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path
+        arguments, capture_output=True, text=True, check=False, timeout=200, cwd=tmp_path
     )  # it writes a log there
     assert done.stdout.splitlines() == [
         "36.0 130",

@@ -146,14 +146,14 @@ def cloud():
     router = {"name": "edge", "external_gateway_info": {"network_id": public}}
     made = neutron.post("/v2.0/routers", json={"router": router}).json()["router"]["id"]
     neutron.put(f"/v2.0/routers/{made}/add_router_interface", json={"subnet_id": subnet})
-    end = time.time() + 60  # nova-compute must be seen as up, with its inventory in placement
+    end = time.time() + 240  # nova-compute must be seen as up, with its inventory in placement
     wanted = {"nova-conductor", "nova-scheduler", "nova-compute"}
     while True:
         up = {service["binary"] for service in nova.get("/os-services").json()["services"] if service["state"] == "up"}
         if wanted <= up and adapter(ADMIN, "placement").get("/resource_providers").json()["resource_providers"]:
             return
         if time.time() > end:
-            sys.exit(f"nova services up after 60 s: {up}")
+            sys.exit(f"nova services up after 240 s: {up}")
         time.sleep(0.3)
 
 
