@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -19,6 +19,9 @@ from mistcore.errors import StoreError
 from mistcore.stores import access, atomic
 from mistcore.stores.base import Record, Store, Transaction
 from mistcore.stores.format import Damaged, Document, Problem, compose, encode, parse
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 __all__ = ["JsonStore"]
 
@@ -39,6 +42,7 @@ class JsonStore(Store):
         self.location = os.fspath(path)
         self.timeout = timeout
         self._mutex = threading.RLock()
+        self._file_lock: BaseFileLock | None = None
         self._changes: _Changes | None = None
         self._snapshot = _Snapshot(Document())
         if not self.location or "\0" in self.location:
@@ -196,11 +200,14 @@ class JsonStore(Store):
         from filelock import FileLock, Timeout
 
         lock_path = path.with_name(f"{path.name}.lock")
-        lock = FileLock(lock_path, timeout=max(seconds, 0), mode=0o600, thread_local=False)
+        lock = self._file_lock
+        # One for all changes: each that is dropped runs its `__del__`, and a Ctrl-C that comes in there is lost.
+        if lock is None or lock.lock_file != str(lock_path):
+            lock = self._file_lock = FileLock(lock_path, mode=0o600, thread_local=False)
         with self._explained("locked"):
             atomic.make_folder(path.parent)
             try:
-                lock.acquire(poll_interval=0.01)
+                lock.acquire(timeout=max(seconds, 0), poll_interval=0.01)
             except Timeout:
                 raise self._locked() from None
             except NotImplementedError as error:  # some network file systems

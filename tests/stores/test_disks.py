@@ -162,3 +162,17 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:
     assert b"KeyboardInterrupt" in errors
     assert len(JsonStore(path).read()) > 10
     assert sorted(each.name for each in path.parent.iterdir()) == ["backends.json", "backends.json.lock"]
+
+
+def test_no_interrupt_is_lost(tmp_path: Path) -> None:
+    """Python prints a Ctrl-C that comes while a finalizer runs, and goes on."""
+    store = JsonStore(tmp_path / "backends.json")
+    put(store, record(1))
+    called: list[str] = []
+    sys.setprofile(lambda frame, event, _: called.append(frame.f_code.co_name) if event == "call" else None)
+    try:
+        put(store, record(2))
+    finally:
+        sys.setprofile(None)
+    assert "change" in called
+    assert "__del__" not in called
