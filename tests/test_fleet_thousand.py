@@ -162,7 +162,7 @@ def test_the_deadline_over_all_ends_those_that_hang_and_those_that_never_had_the
     assert set(walk.failures) == set(hanging)
     assert {error.reason for error in walk.failures.values()} == {"timeout"}
     assert not any(cloud.release.is_set() for cloud in clouds)
-    assert sum(len(cloud.requests) for cloud in clouds) == 8
+    assert sum(len(cloud.requests) for cloud in clouds) <= 8  # each worker's first, if it got so far
     client.close()
     assert settled_but_for_those_that_hang(before, clouds)
 

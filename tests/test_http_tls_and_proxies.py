@@ -326,10 +326,13 @@ def test_a_proxy_that_wants_credentials(secure: Service, monkeypatch: pytest.Mon
 
 
 def test_a_proxy_that_is_not_there(secure: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Proxy() as proxy:
+    with socket.socket() as deaf:  # it has the port, so that nobody else gets it
+        deaf.bind(("127.0.0.1", 0))
+        proxy = Proxy()
+        proxy.port = deaf.getsockname()[1]
         through(proxy, monkeypatch)
-    with pytest.raises(Unreachable, match="through the proxy") as caught:
-        RestSession(secure.url, retries=0).get("/x")
+        with pytest.raises(Unreachable, match="through the proxy") as caught:
+            RestSession(secure.url, retries=0).get("/x")
     assert caught.value.reason == "refused"
 
 

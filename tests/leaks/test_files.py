@@ -131,8 +131,9 @@ def test_temporary_files_of_providers_are_gone(
         others_files(service.url)
         for account in accounts(service.url, other=services.nobody()):
             manager.add_backend(account.provider, account.title, check=False, **account.fields)
-        assert all(result.error for result in manager.check(timeout=10))
-        list(manager.machines(partial=True, timeout=10))
+        # Nobody is given up while it has a file: all of them end by themselves, however busy the machine is.
+        assert all(result.error for result in manager.check(timeout=100))
+        list(manager.machines(partial=True, timeout=100))
     assert list(folder.iterdir()) == []
     # Where the tests themselves put them, for providers to find.
     theirs = {"home/.aws/credentials", "home/.config/openstack/clouds.yaml"}

@@ -28,6 +28,7 @@ def vault_of(store: Store) -> Vault:
 def add(location: str, name: str, count: int) -> None:
     """Add backends, one transaction each."""
     with open_store(location) as store:
+        store.timeout = 240  # as long as the test: on a slow disk, chance lets one of eight wait for very long
         for number in range(count):
             with store.change() as changes:
                 changes.put(record(f"{name}-{number}"))
