@@ -18,12 +18,24 @@ from mistcore.asking import Asking, Limits
 from mistcore.stores.memory import MemoryStore
 
 
+def fleet_threads() -> int:
+    return sum(thread.name == "mistcore-fleet" for thread in threading.enumerate())
+
+
+def settle(count: int) -> None:
+    end = time.monotonic() + 60
+    while fleet_threads() > count and time.monotonic() < end:
+        time.sleep(0.02)
+    assert fleet_threads() == count
+
+
 @pytest.fixture
 def client():
     Acme.release = threading.Event()
     Acme.waited = 0
     yield BackendManager(MemoryStore(), registry=Registry([Acme]))
     Acme.release.set()
+    settle(0)  # one that gets to Acme only now would wait for the next test's
 
 
 def add(client: BackendManager, *tokens: str) -> list:
@@ -82,17 +94,6 @@ def test_a_deadline_over_the_whole(client) -> None:
     walk = client.machines(partial=True, deadline=0.3, workers=1, backends=backends[:4])
     assert list(walk) == []
     assert all(error.reason == "timeout" for error in walk.failures.values())
-
-
-def fleet_threads() -> int:
-    return sum(thread.name == "mistcore-fleet" for thread in threading.enumerate())
-
-
-def settle(count: int) -> None:
-    end = time.monotonic() + 60
-    while fleet_threads() > count and time.monotonic() < end:
-        time.sleep(0.02)
-    assert fleet_threads() == count
 
 
 @pytest.mark.parametrize("way", ["break", "with", "error"])
