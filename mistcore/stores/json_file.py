@@ -43,6 +43,7 @@ class JsonStore(Store):
         self.timeout = timeout
         self._mutex = threading.RLock()
         self._file_lock: BaseFileLock | None = None
+        self._process = os.getpid()
         self._changes: _Changes | None = None
         self._snapshot = _Snapshot(Document())
         if not self.location or "\0" in self.location:
@@ -202,8 +203,9 @@ class JsonStore(Store):
         lock_path = path.with_name(f"{path.name}.lock")
         lock = self._file_lock
         # One for all changes: each that is dropped runs its `__del__`, and a Ctrl-C that comes in there is lost.
-        if lock is None or lock.lock_file != str(lock_path):
+        if lock is None or lock.lock_file != str(lock_path) or self._process != os.getpid():
             lock = self._file_lock = FileLock(lock_path, mode=0o600, thread_local=False)
+            self._process = os.getpid()  # a forked child needs one of its own
         with self._explained("locked"):
             atomic.make_folder(path.parent)
             try:

@@ -321,3 +321,19 @@ def test_the_lock_of_a_killed_program_is_free(store: JsonStore, path: Path) -> N
         program.kill()
         program.wait()
     put(store, record(1))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_changes_the_store_that_it_was_born_with(store: JsonStore, path: Path) -> None:
+    put(store, record(1))
+    child = os.fork()
+    if not child:
+        try:
+            put(store, record(2))
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    put(store, record(3))
+    assert list(JsonStore(path).read()) == ["id-1", "id-2", "id-3"]
