@@ -138,7 +138,7 @@ HostKey {self.folder}/host_certified
 HostCertificate {self.folder}/host_certified-cert.pub
 """,
         )
-        for port in (self.port, self.certified_port):
+        for port in (self.port, self.password_port, self.both_port, self.mute_port, self.certified_port):
             _wait_for_port(port)
 
     def _serve(self, name: str, first: str, last: str = "") -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trustme
 from fakes.openstack import Forwarder
+from fakes.patience import patient
 from peers.openstack_cloud import OpenStackCloud
 
 from mistcore import Machine
@@ -30,7 +31,7 @@ def opened(openstack_cloud: OpenStackCloud) -> Iterator[Opener]:
 
     def make(**fields: Any) -> Openstack:
         given = {**openstack_cloud.login(), **fields}
-        made.append(Openstack(**{name: value for name, value in given.items() if value is not None}))
+        made.append(patient(Openstack(**{name: value for name, value in given.items() if value is not None})))
         return made[-1]
 
     yield make

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from fakes.openstack import Forwarder
+from fakes.patience import patient
 from peers.openstack_cloud import PAGE, OpenStackCloud
 from peers.waiting import until
 
@@ -48,7 +49,7 @@ def gone(account: Openstack, machine_id: str) -> bool:
 
 @pytest.fixture(scope="module")
 def demo(openstack_cloud: OpenStackCloud) -> Iterator[Openstack]:
-    with Openstack(**openstack_cloud.login()) as account:
+    with patient(Openstack(**openstack_cloud.login())) as account:  # the cloud shares the machine, and may be slow
         yield account
 
 
@@ -130,7 +131,7 @@ def test_off_and_on_again(demo: Openstack, web: Machine) -> None:
 @pytest.mark.parametrize("force", [False, True])
 def test_reboot_is_seen_at_once(openstack_cloud: OpenStackCloud, demo: Openstack, web: Machine, force: bool) -> None:
     with Forwarder(openstack_cloud.compute_url.removesuffix("/v2.1")) as front:
-        account = Openstack(**openstack_cloud.login(), compute_endpoint=front.url)
+        account = patient(Openstack(**openstack_cloud.login(), compute_endpoint=front.url))
         account.reboot_machine(web.id, force=force)
         (request,) = front.requests
         assert request.json() == {"reboot": {"type": "HARD" if force else "SOFT"}}
@@ -250,7 +251,7 @@ def test_no_valid_host_ends_in_an_error_with_its_fault(demo: Openstack) -> None:
 
 
 def test_a_reader_may_look_but_not_touch(openstack_cloud: OpenStackCloud, web: Machine) -> None:
-    with Openstack(**openstack_cloud.login("reader")) as reader:
+    with patient(Openstack(**openstack_cloud.login("reader"))) as reader:
         assert reader.check().details["roles"] == ["reader"]
         assert web.id in {machine.id for machine in reader.list_machines()}
         for forbidden in (
@@ -272,7 +273,7 @@ def test_a_full_quota(openstack_cloud: OpenStackCloud) -> None:
     ids = openstack_cloud.add_user("small", project="small")
     nova = openstack_cloud.api("compute")
     nova.put(f"/os-quota-sets/{ids['project_id']}", json={"quota_set": {"instances": 0}})
-    with Openstack(**login_of(openstack_cloud, "small")) as account, pytest.raises(Rejected) as caught:
+    with patient(Openstack(**login_of(openstack_cloud, "small"))) as account, pytest.raises(Rejected) as caught:
         account.create_machine("one", image="debian-12", size="m1.tiny", network="none")
     assert caught.value.reason == "quota"
     assert "Quota exceeded" in caught.value.message
@@ -285,7 +286,7 @@ def test_several_networks_want_a_choice(openstack_cloud: OpenStackCloud) -> None
     network = neutron.post("/v2.0/networks", json=body).json()["network"]["id"]
     subnet = {"network_id": network, "ip_version": 4, "cidr": "10.99.0.0/24", "enable_dhcp": False}
     neutron.post("/v2.0/subnets", json={"subnet": {**subnet, "project_id": ids["project_id"]}})
-    with Openstack(**login_of(openstack_cloud, "networker")) as account:
+    with patient(Openstack(**login_of(openstack_cloud, "networker"))) as account:
         with pytest.raises(Rejected) as caught:
             account.create_machine("one", image="debian-12", size="m1.tiny")
         assert caught.value.reason == "network"
@@ -301,7 +302,7 @@ def test_pages_are_followed_to_the_end(openstack_cloud: OpenStackCloud) -> None:
     openstack_cloud.add_user("pager", project="pager")
     login = login_of(openstack_cloud, "pager")
     count = 2 * PAGE
-    with Openstack(**login) as account:
+    with patient(Openstack(**login)) as account:
         size, image = next(iter(account.list_sizes())), next(iter(account.list_images()))
         body = {"name": "many", "flavorRef": size.id, "imageRef": image.id, "networks": "none",
                 "min_count": count, "max_count": count}  # fmt: skip
@@ -310,7 +311,7 @@ def test_pages_are_followed_to_the_end(openstack_cloud: OpenStackCloud) -> None:
         until(lambda: sum(machine.state == "running" for machine in account.list_machines()) == count)
     with (
         Forwarder(openstack_cloud.compute_url.removesuffix("/v2.1")) as front,
-        Openstack(**login, compute_endpoint=front.url) as account,
+        patient(Openstack(**login, compute_endpoint=front.url)) as account,
     ):
         found = list(account.list_machines())
         assert len({machine.id for machine in found}) == count
@@ -337,7 +338,7 @@ def test_four_clients_at_once(openstack_cloud: OpenStackCloud) -> None:
     login = login_of(openstack_cloud, "crowd")
 
     def live(number: int) -> str:
-        with Openstack(**login) as account:
+        with patient(Openstack(**login)) as account:
             machine = account.create_machine(f"crowd-{number}", image="debian-12", size="m1.tiny", network="private")
             wait_for(account, machine.id, "running")
             account.stop_machine(machine.id)
@@ -348,13 +349,13 @@ def test_four_clients_at_once(openstack_cloud: OpenStackCloud) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         assert len(set(pool.map(live, range(4)))) == 4
-    with Openstack(**login) as account:
+    with patient(Openstack(**login)) as account:
         assert list(account.list_machines()) == []
 
 
 def test_one_account_in_four_threads_logs_in_once(openstack_cloud: OpenStackCloud, web: Machine) -> None:
     with Forwarder(openstack_cloud.auth_url.removesuffix("/v3")) as front:
-        account = Openstack(**{**openstack_cloud.login(), "auth_url": front.url})
+        account = patient(Openstack(**{**openstack_cloud.login(), "auth_url": front.url}))
         with ThreadPoolExecutor(4) as pool:
             found = list(pool.map(lambda _: [machine.id for machine in account.list_machines()], range(8)))
         assert all(web.id in ids for ids in found)

@@ -184,4 +184,4 @@ def test_an_address_that_is_something_else(
         account.check()
     assert caught.value.reason == reason
     assert len(service.requests) == 1
-    assert requests.get(f"{service.url}/v1.0", timeout=10).status_code == 401
+    assert requests.get(f"{service.url}/v1.0", timeout=60).status_code == 401
