@@ -347,6 +347,7 @@ def test_an_error_of_the_database_that_is_caught_does_not_keep_half(postgresql: 
         assert list(store.read()) == ["id-1", "id-2", "id-4"]
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_fork_leaves_the_connections_to_its_parent(store: PostgresqlStore) -> None:
     put(store, record(1))
     assert len(store.read()) == 1
