@@ -8,4 +8,10 @@ make_venv
 .venv/bin/python -m pip install --quiet --disable-pip-version-check 'tox>=4.22'
 # The tests wait much of the time, for servers and deadlines: three at a time keep two processors busy.
 [ $# -gt 0 ] || set -- run-parallel --parallel 3 --parallel-no-spinner
-exec .venv/bin/python -m tox "$@"
+rm -f .tox/*/failed-first.txt # of a run before
+status=0
+.venv/bin/python -m tox "$@" || status=$?
+for report in .tox/*/failed-first.txt; do # see run_tests.py
+    [ ! -f "$report" ] || { echo "$report:" && cat "$report"; }
+done
+exit $status

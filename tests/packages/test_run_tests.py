@@ -23,6 +23,7 @@ def run(folder: Path, text: str) -> tuple[int, str]:
     (folder / "pytest.ini").write_text("[pytest]\n")
     (folder / "test_it.py").write_text(text)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    environment["TOX_ENV_DIR"] = str(folder)
     done = subprocess.run(
         [sys.executable, str(TOOL), "-p", "no:pytest_timeout"],
         cwd=folder, env=environment, capture_output=True, text=True, check=False,
@@ -36,12 +37,17 @@ def test_what_fails_once_is_run_again_alone_and_named(tmp_path: Path) -> None:
     assert out.endswith("Failed first and passed alone:\n  test_it.py::test_shaky\n")
     assert "1 failed, 1 passed" in out
     assert "1 passed in" in out  # not the good one again
+    report = tmp_path / "failed-first.txt"
+    assert report.read_text() == "Failed first and passed alone:\n  test_it.py::test_shaky\n"
+    assert run(tmp_path, ONCE)[0] == 0
+    assert not report.exists()
 
 
 def test_what_fails_twice_fails(tmp_path: Path) -> None:
     status, out = run(tmp_path, ONCE + "def test_bad(): assert False\n")
     assert status == 1
     assert "passed alone" not in out
+    assert not (tmp_path / "failed-first.txt").exists()
 
 
 def test_many_failures_are_no_accident(tmp_path: Path) -> None:
