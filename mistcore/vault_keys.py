@@ -255,7 +255,7 @@ def _take_from_keyring(id: str) -> Key:
 def _with_keyring(use: Callable[[Any], Any]) -> Any:
     try:
         import keyring
-        from keyring.errors import KeyringLocked, NoKeyringError
+        from keyring.errors import InitError, KeyringLocked, NoKeyringError
     except ModuleNotFoundError as error:
         raise _missing("keyring", "keyring") from error
     try:
@@ -267,7 +267,9 @@ def _with_keyring(use: Callable[[Any], Any]) -> Any:
     except KeyringLocked as error:
         problem, reason, remedy, cause = "the keyring is locked", "locked", "Unlock it, and try again.", error
     except Exception as error:  # noqa: BLE001 - each system's keyring has exceptions of its own
-        problem, reason = f"the keyring failed: {type(error).__name__}", "keyring"
+        # Only what it says of itself: of what it was given to keep, nothing may be shown.
+        why = str(error) if isinstance(error, InitError) else type(error).__name__
+        problem, reason = f"the keyring failed: {why}", "keyring"
         remedy = "See whether other programs can use it."
         cause = error
     raise VaultError(problem, reason=reason, remedy=remedy) from cause.with_traceback(None)

@@ -126,6 +126,33 @@ def test_no_keyring_at_all(path: Path) -> None:
         keyring.set_keyring(before)
 
 
+def test_a_keyring_that_fails(path: Path) -> None:
+    import keyring
+    from keyring.errors import InitError, PasswordSetError
+
+    class Failing(keyring.backend.KeyringBackend):
+        def get_password(self, service: str, username: str) -> str | None:
+            raise AssertionError("not asked")
+
+        def set_password(self, service: str, username: str, password: str) -> None:
+            raise errors.pop(0)
+
+    errors = [InitError("Failed to create the collection"), PasswordSetError("the very key")]
+    before = keyring.get_keyring()
+    keyring.set_keyring(Failing())  # type: ignore[no-untyped-call]
+    try:
+        manager = manager_of(path)
+        add(manager)
+        content = path.read_bytes()
+        error = refused("keyring", lambda: manager.vault.rewrite("keyring"))
+        assert str(error).startswith("the keyring failed: Failed to create the collection. ")
+        error = refused("keyring", lambda: manager.vault.rewrite("keyring"))
+        assert str(error).startswith("the keyring failed: PasswordSetError. ")
+        assert path.read_bytes() == content
+    finally:
+        keyring.set_keyring(before)
+
+
 def test_a_key_of_the_keyring_is_kept_for_older_copies_of_the_store(
     secret_service: SecretService, path: Path, tmp_path: Path
 ) -> None:
