@@ -196,8 +196,8 @@ def addresses_of(raw: Mapping[str, Any]) -> tuple[list[str], list[str], dict[str
 
 def _is_public(address: str, kind: str, network: str) -> bool | None:
     """Tell whether an address is public; None for what is no address."""
-    public, other = split_addresses([address])
-    if not public and not other and not only_addresses([address]):
+    public, private = split_addresses([address])
+    if address not in (*public, *private) and not only_addresses([address]):
         return None
     if kind == "floating":
         return True

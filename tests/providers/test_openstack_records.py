@@ -71,6 +71,14 @@ def test_public_and_private(entry: Any, network: str, public: bool) -> None:
     assert (machine.public_ips, machine.private_ips) == (((address,), ()) if public else ((), (address,)))
 
 
+@pytest.mark.parametrize("text", ["odd", "10.0.0.1/24", " 10.0.0.1", "10.0.0", "2a01::1/64"])
+def test_what_is_no_address_by_itself_is_left_out(text: str) -> None:
+    networks = {"lan": [{"addr": text, "OS-EXT-IPS:type": "floating"}]}
+    machine = read({"id": "1", "addresses": networks, "accessIPv4": text})
+    assert (machine.public_ips, machine.private_ips) == ((), ())
+    assert "addresses" not in machine.extra
+
+
 @pytest.mark.parametrize(
     "odd",
     [
