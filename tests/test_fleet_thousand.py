@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import socket
 import threading
 import time
 from collections import Counter
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from fakes.plain import Plain, PlainCloud
+from peers.ports import deaf_port
 
 from mistcore import BackendManager, MachineState, ProviderError, Registry, Unreachable
 from mistcore.pool import ProviderPool
@@ -34,10 +34,9 @@ def kind(number: int) -> str:
 
 @pytest.fixture
 def nobody() -> Iterator[str]:
-    """An address that refuses connections, and stays so: the port is taken, and nobody listens."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+    """An address that refuses connections, and stays so."""
+    with deaf_port() as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture
@@ -157,12 +156,12 @@ def test_the_deadline_over_all_ends_those_that_hang_and_those_that_never_had_the
     gc.collect()
     before = in_use()
     hanging = [backend for backend in client.backends() if backend.title.startswith("hangs")]
-    walk = client.machines(partial=True, backends=hanging, deadline=2, workers=8)
+    walk = client.machines(partial=True, backends=hanging, deadline=6, workers=8)
     assert list(walk) == []
     assert set(walk.failures) == set(hanging)
     assert {error.reason for error in walk.failures.values()} == {"timeout"}
     assert not any(cloud.release.is_set() for cloud in clouds)
-    assert sum(len(cloud.requests) for cloud in clouds) <= 8  # each worker's first, if it got so far
+    assert sum(len(cloud.requests) for cloud in clouds) == 8
     client.close()
     assert settled_but_for_those_that_hang(before, clouds)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 import sys
 import threading
 import time
@@ -13,6 +12,7 @@ from fakes import echo
 from fakes.echo import Service, refusal
 from fakes.patience import HANGS, PATIENCE
 from fakes.raw import RawServer
+from peers.ports import deaf_port
 
 from mistcore import MistError, ProviderError, RateLimited, Unreachable
 from mistcore.deadline import Deadline, deadline
@@ -142,16 +142,15 @@ def test_a_body_that_is_cut_off_is_tried_again() -> None:
 
 
 def test_a_refused_connection_is_tried_once_more_whatever_it_was() -> None:
-    with socket.socket() as deaf:
-        deaf.bind(("127.0.0.1", 0))
-        address = deaf.getsockname()
+    with deaf_port() as port:
+        address = "127.0.0.1", port
         tried: list[object] = []
         sys.addaudithook(
             lambda event, given: tried.append(1) if event == "socket.connect" and given[1] == address else None
         )
         for method in ("GET", "POST"):
             with pytest.raises(Unreachable, match="nothing listens at 127.0.0.1") as caught:
-                RestSession(f"http://127.0.0.1:{address[1]}").request(method, "/")
+                RestSession(f"http://127.0.0.1:{port}").request(method, "/")
             assert caught.value.reason == "refused"
             assert "may have been done" not in str(caught.value)
     assert len(tried) == 2 * 2

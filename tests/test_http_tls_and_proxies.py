@@ -17,6 +17,7 @@ import trustme
 from fakes.patience import outcome, timed_out
 from fakes.raw import OK, RawServer, endless
 from fakes.relay import connect
+from peers.ports import deaf_port
 
 from mistcore import InvalidFields, Unreachable
 from mistcore.http import RestSession
@@ -326,10 +327,9 @@ def test_a_proxy_that_wants_credentials(secure: Service, monkeypatch: pytest.Mon
 
 
 def test_a_proxy_that_is_not_there(secure: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as deaf:  # it has the port, so that nobody else gets it
-        deaf.bind(("127.0.0.1", 0))
+    with deaf_port() as port:
         proxy = Proxy()
-        proxy.port = deaf.getsockname()[1]
+        proxy.port = port
         through(proxy, monkeypatch)
         with pytest.raises(Unreachable, match="through the proxy") as caught:
             RestSession(secure.url, retries=0).get("/x")

@@ -21,12 +21,11 @@ from docker.errors import NotFound
 from docker.transport import unixconn
 from requests import PreparedRequest, Response
 from requests.auth import HTTPBasicAuth
-from requests.utils import get_environ_proxies
 
 from mistcore.deadline import remaining
 from mistcore.errors import ProviderError
 from mistcore.http.timed import TimedResponse
-from mistcore.http.transport import Transport, clean_answer, read_body
+from mistcore.http.transport import Transport, clean_answer, environ_proxies, read_body
 from mistcore_providers._docker_address import Address
 
 _APIClient: Any = docker.APIClient  # the SDK has no types, and those that can be inferred do not fit its own use
@@ -82,7 +81,7 @@ class Engine(_APIClient):  # type: ignore[misc]
             transport = Transport(verify=self.verify, context=context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
             self.mount("http://", transport)
             self.mount("https://", transport)
-            self.proxies = get_environ_proxies(self.base_url)
+            self.proxies = environ_proxies(self.base_url)
         self.trust_env = False
         if auth is not None:
             self.auth = HTTPBasicAuth(auth[0].encode(), auth[1].encode())

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
+from fakes import odd_mist
 from fakes.odd import jsons, texts
-from fakes.odd_mist import ALL, FIELDS, Result, mist_on, only_odd
+from fakes.odd_mist import ALL, FIELDS
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -19,15 +17,7 @@ from mistcore import BackendManager, MistError
 fewer = settings(max_examples=settings.default.max_examples // 4 or 1)
 
 
-@pytest.fixture(autouse=True)
-def _only_odd(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with only_odd(monkeypatch):
-        yield
-
-
-@pytest.fixture
-def mist(tmp_path: Path) -> Callable[..., Result]:
-    return mist_on(tmp_path / "s.json")
+mist, _only_odd = odd_mist.mist, odd_mist.only_odd
 
 
 READING = [

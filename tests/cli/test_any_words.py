@@ -6,27 +6,18 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fakes import odd_mist
 from fakes.odd import Odd, arguments, jsons, texts
-from fakes.odd_mist import ALL, FIELDS, Result, drop, kept, mist_on, only_odd
+from fakes.odd_mist import ALL, FIELDS, drop, kept
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mistcore import Account, BackendManager, Image, Location, Machine, MistError, Network, ProviderError, Size
 
-
-@pytest.fixture(autouse=True)
-def _only_odd(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with only_odd(monkeypatch):
-        yield
-
-
-@pytest.fixture
-def mist(tmp_path: Path) -> Callable[..., Result]:
-    return mist_on(tmp_path / "s.json")
+mist, _only_odd = odd_mist.mist, odd_mist.only_odd
 
 
 # -- what services say ----------------------------------------------------------------------------------------------

@@ -186,7 +186,7 @@ class HostileSsh:
         self.users: list[str] = []
         self.commands: list[str] = []
         self.credentials: list[str] = []
-        self.connections: set[asyncssh.SSHServerConnection | None] = set()
+        self.connections: set[asyncssh.SSHServerConnection] = set()
         self._compression = compression
         self._key = asyncssh.generate_private_key("ssh-ed25519")
         self.pin = self._key.get_fingerprint()
@@ -229,7 +229,7 @@ class HostileSsh:
 
     async def _end(self) -> None:
         self._server.close()
-        left = [connection for connection in self.connections if connection is not None]
+        left = list(self.connections)
         for connection in left:
             connection.abort()  # else whoever is still there leaves a socket to the garbage collector
         await asyncio.gather(*(connection.wait_closed() for connection in left))

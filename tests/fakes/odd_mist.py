@@ -7,7 +7,6 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ class Result:
     err: str
 
 
-@contextmanager
+@pytest.fixture(autouse=True)
 def only_odd(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Make Odd the only provider, and forget afterwards what it was told to answer."""
     entry = EntryPoint("odd", "fakes.odd:Odd", mistcore.registry.GROUP)
@@ -42,8 +41,10 @@ def only_odd(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         Odd.machines, Odd.records, Odd.account, Odd.failure = [], {}, Account("1"), None
 
 
-def mist_on(path: Path) -> Callable[..., Result]:
+@pytest.fixture
+def mist(tmp_path: Path) -> Callable[..., Result]:
     """Return `mist` on a store of one backend, with streams as strict as real ones; errors are plain lines."""
+    path = tmp_path / "s.json"
     with BackendManager(path) as manager:
         manager.add_backend("odd", "kept", check=False, endpoint="kept.example", token="kept-token")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 #: Below those that the system gives to who asks for any, which may be anybody's by the time a server has started, and
 #: above those that `peers.installed` counts through.
@@ -23,6 +25,14 @@ def free_ports(count: int) -> list[int]:
         if _is_free(port):
             found.append(port)
     return found
+
+
+@contextmanager
+def deaf_port() -> Iterator[int]:
+    """Yield a port of the loopback that refuses connections: nobody listens, and nobody else gets it."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
 
 
 def _is_free(port: int) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from fakes.bare_metal import server
 from fakes.patience import HANGS, deadline_once, patient
+from peers.ports import deaf_port
 from peers.sshd import Sshd
 
 from mistcore import AuthenticationFailed, InvalidFields, MistError, Unreachable
@@ -64,11 +65,8 @@ def test_a_lookup_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_port_that_refuses() -> None:
-    with socket.socket() as deaf:
-        deaf.bind(("127.0.0.1", 0))
-        port = deaf.getsockname()[1]
-        with fails() as raised:
-            BareMetal(machine_ip="127.0.0.1", machine_port=port).check()
+    with deaf_port() as port, fails() as raised:
+        BareMetal(machine_ip="127.0.0.1", machine_port=port).check()
     assert raised.value.reason == "refused"
     assert f"127.0.0.1:{port} refuses" in raised.value.message
 
@@ -320,10 +318,9 @@ def test_a_jump_host_that_is_not_known(sshd: Sshd) -> None:
 
 def test_a_jump_host_that_cannot_go_on(sshd: Sshd) -> None:
     known_hosts(sshd.known_host())
-    with socket.socket() as deaf:  # it has the port, so that nobody else gets it
-        deaf.bind(("127.0.0.1", 0))
+    with deaf_port() as port:
         config(
-            f"Host inner\n  HostName 127.0.0.1\n  Port {deaf.getsockname()[1]}\n  ProxyJump {sshd.user}@jump\n"
+            f"Host inner\n  HostName 127.0.0.1\n  Port {port}\n  ProxyJump {sshd.user}@jump\n"
             f"Host jump\n  HostName 127.0.0.1\n  Port {sshd.port}\n  IdentityFile {sshd.key}\n"
         )
         with fails() as raised:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC
 
 import pytest
@@ -95,20 +97,26 @@ def test_a_missing_image_says_how_to_get_it(docker: Docker) -> None:
     assert list(docker.list_machines()) == []
 
 
+@contextmanager
+def removed(engine: DockerEngine, image: str) -> Iterator[None]:
+    """Remove an image, and all containers, at the end."""
+    try:
+        yield
+    finally:
+        engine.remove_all()
+        api = engine.api()
+        api.remove_image(image, force=True)
+        api.close()
+
+
 def test_a_missing_image_is_fetched_when_asked(docker: Docker, clean_engine: DockerEngine) -> None:
-    with FakeRegistry() as registry:
-        try:
-            made = docker.create_machine("tiny", image=registry.image, pull=True, start=False, network="none")
-            assert made.image == registry.image
-            assert registry.image in [image.name for image in docker.list_images()]
-            with pytest.raises(Rejected, match="manifest unknown") as caught:
-                docker.create_machine("other", image=registry.image.replace("tiny:1", "tiny:2"), pull=True)
-            assert caught.value.reason == "pull"
-        finally:
-            clean_engine.remove_all()
-            api = clean_engine.api()
-            api.remove_image(registry.image, force=True)
-            api.close()
+    with FakeRegistry() as registry, removed(clean_engine, registry.image):
+        made = docker.create_machine("tiny", image=registry.image, pull=True, start=False, network="none")
+        assert made.image == registry.image
+        assert registry.image in [image.name for image in docker.list_images()]
+        with pytest.raises(Rejected, match="manifest unknown") as caught:
+            docker.create_machine("other", image=registry.image.replace("tiny:1", "tiny:2"), pull=True)
+        assert caught.value.reason == "pull"
 
 
 def test_fetching_may_take_longer_than_a_call(clean_engine: DockerEngine) -> None:
@@ -126,15 +134,10 @@ def test_fetching_may_take_longer_than_a_call(clean_engine: DockerEngine) -> Non
     longer = [1.5]
     with FakeRegistry() as registry, Watched(clean_engine.socket) as proxy, Docker(docker_host=proxy.url) as docker:
         registry.fault(Response(), where=lambda request: bool(longer and time.sleep(longer.pop())))
-        try:
+        with removed(clean_engine, registry.image):
             docker.create_machine("tiny", image=registry.image, pull=True, start=False, network="none")
             assert registry.requests
             assert not longer
-        finally:
-            clean_engine.remove_all()
-            api = clean_engine.api()
-            api.remove_image(registry.image, force=True)
-            api.close()
 
 
 def test_images(docker: Docker) -> None:

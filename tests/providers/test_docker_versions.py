@@ -13,6 +13,7 @@ from docker.constants import DEFAULT_DOCKER_API_VERSION
 from fakes.docker import FakeDocker
 from fakes.patience import HANGS, hold, patient
 from peers import waiting
+from peers.ports import deaf_port
 
 from mistcore import Machine, MachineState, ProviderError, Rejected, Unreachable
 from mistcore.deadline import Deadline, deadline
@@ -238,9 +239,7 @@ def test_names_that_do_not_resolve_and_ports_that_are_closed() -> None:
     with pytest.raises(Unreachable, match="does not resolve") as caught:
         Docker(docker_host="docker.invalid").check()
     assert caught.value.reason == "dns"
-    with socket.socket() as deaf:  # it has the port, so that nobody else gets it
-        deaf.bind(("127.0.0.1", 0))
-        port = deaf.getsockname()[1]
+    with deaf_port() as port:
         for scheme in ("http", "https", "ssh"):
             with pytest.raises(Unreachable) as caught:
                 Docker(docker_host=f"{scheme}://127.0.0.1:{port}").check()

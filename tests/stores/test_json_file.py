@@ -27,16 +27,6 @@ class TestJsonStore(StoreSuite):
         return str(tmp_path / "data" / "backends.json")
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "backends.json"
-
-
-@pytest.fixture
-def store(path: Path) -> JsonStore:
-    return JsonStore(path)
-
-
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 

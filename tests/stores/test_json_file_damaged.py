@@ -14,17 +14,6 @@ from stores.workers import record
 from mistcore.errors import StoreError
 from mistcore.stores import JsonStore
 
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "backends.json"
-
-
-@pytest.fixture
-def store(path: Path) -> JsonStore:
-    return JsonStore(path)
-
-
 GOOD = {
     "id": "a",
     "title": "A secret title",

@@ -17,12 +17,6 @@ from stores.workers import record
 from mistcore.errors import StoreError
 from mistcore.stores import JsonStore
 
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "backends.json"
-
-
 # --- places that cannot be
 
 
