@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 from fakes.libvirt_binding import needs_binding
@@ -79,22 +78,14 @@ def test_a_call_brings_back_its_result_or_its_error() -> None:
 
 def test_spread_keeps_the_order_and_leaves_out_what_fails_or_is_late() -> None:
     release = threading.Event()
-    done: dict[int, float] = {}
 
     def work(number: int) -> int:
         if number == 3:
             raise ValueError
         if number == 4:
             release.wait(HANGS)
-        done[number] = time.monotonic()
         return number * 10
 
-    assert spread(work, [0, 1, 2, 3, 5, 6], 60) == [0, 10, 20, None, 50, 60]
-    done.clear()
-    end = time.monotonic() + 1.5
-    found = spread(work, range(7), 1.5)
-    in_time = [number for number, when in list(done.items()) if when < end - 0.5]  # all that can be, if we are let
+    assert spread(work, range(7), 8) == [0, 10, 20, None, None, 50, 60]  # a busy machine needs that long for all
     release.set()
-    assert [found[number] for number in in_time] == [number * 10 for number in in_time]
-    assert found[3:5] == [None, None]
     assert spread(work, [], 0.5) == []
