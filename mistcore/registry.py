@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import TYPE_CHECKING, cast
 
 import attrs
@@ -178,8 +178,13 @@ class Registry(Mapping[str, "type[Provider]"]):
         return self._entries
 
     def _read(self) -> dict[str, EntryPoint]:
-        # To know an entry's package takes parsing its metadata: once for each.
-        packaged = [(entry, _package(entry)) for entry in entry_points(group=GROUP)]
+        # To know a distribution's name takes parsing its metadata, README and all: once, however many entries it has.
+        packages: dict[Distribution | None, str] = {}
+        packaged = []
+        for entry in entry_points(group=GROUP):
+            if entry.dist not in packages:
+                packages[entry.dist] = _package(entry)
+            packaged.append((entry, packages[entry.dist]))
         entries: dict[str, tuple[EntryPoint, str]] = {}
         duplicates = []
         for entry, package in sorted(packaged, key=_precedence):
