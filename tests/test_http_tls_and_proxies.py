@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 import trustme
 from fakes.patience import outcome, timed_out
 from fakes.raw import OK, RawServer, endless
@@ -226,6 +227,24 @@ def test_what_a_context_offers_is_not_changed_while_others_connect(ca: trustme.C
             context.wrap_socket(plain, server_hostname="localhost") as connection,
         ):
             assert connection.selected_alpn_protocol() == "http/1.1"
+
+
+def test_what_is_made_for_plain_http_never_goes_anywhere_by_https(secure: Service) -> None:
+    from mistcore.http.transport import Transport
+
+    plain = Transport(verify=False, plain=True)
+    with Service() as fake:
+        answer, _ = plain.exchange(asked(fake.url), origin=fake.url, seconds=5, max_body=1000)
+        assert answer.status_code == 200
+    before = len(secure.requests)
+    with pytest.raises(KeyError, match="https"):
+        plain.exchange(asked(secure.url), origin=secure.url, seconds=5, max_body=1000)
+    assert len(secure.requests) == before
+    plain.close()
+
+
+def asked(url: str) -> requests.PreparedRequest:
+    return requests.Request("GET", f"{url}/x").prepare()
 
 
 def test_only_what_is_named_is_trusted(secure: Service, pem: Path) -> None:

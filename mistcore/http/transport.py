@@ -174,11 +174,14 @@ class Transport(requests.adapters.HTTPAdapter):
     """The connections of one session. It trusts what it is told, whatever the environment says.
 
     `context` is for services that want more than that, a client certificate say; it is used instead of a shared one.
+    A `plain` one has none, as it is for http:// alone; to start OpenSSL takes longer than a small answer to read.
     """
 
-    def __init__(self, *, verify: bool, ca_cert: str = "", context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, *, verify: bool, ca_cert: str = "", context: ssl.SSLContext | None = None, plain: bool = False
+    ) -> None:
         self._verify = verify
-        self._context = settled(context) if context else tls_context(verify, ca_cert)
+        self._context = None if plain else settled(context) if context else tls_context(verify, ca_cert)
         self._proxies: dict[tuple[str, int], dict[str, str]] = {}
         super().__init__(pool_connections=4, pool_maxsize=32, max_retries=0)
 
@@ -186,6 +189,8 @@ class Transport(requests.adapters.HTTPAdapter):
         """Make the pools, of our connections and with the shared TLS context."""
         super().init_poolmanager(connections, maxsize, block, ssl_context=self._context, **kwargs)
         _set_pools(self.poolmanager)
+        if self._context is None:
+            del self.poolmanager.pool_classes_by_scheme["https"]
 
     def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
         """Make the same for a proxy."""
