@@ -75,7 +75,7 @@ class TimedAdapter(requests.adapters.BaseAdapter):
         plain = url.startswith("http://") and not environ_proxies(url)
         found = self._transports.get(plain)
         if found is None:
-            made = Transport(verify=False, ca_cert="") if plain else Transport(**self._trust)
+            made = Transport(verify=False, plain=True) if plain else Transport(**self._trust)
             found = self._transports.setdefault(plain, made)
         return found
 
@@ -111,6 +111,8 @@ class Cloud:
         service: the compute service's name in the catalog, where its type is not enough.
         compute_endpoint: the compute service's address, to be used in place of the catalog's.
         microversions: whether this cloud may have them.
+        name_lookup: whether servers are to tell names of flavors and images. If not, Nova is asked for them without a
+            microversion, which is less work for it than the higher ones.
 
     """
 
@@ -124,6 +126,7 @@ class Cloud:
         service: str = "",
         compute_endpoint: str = "",
         microversions: bool = True,
+        name_lookup: bool = True,
         verify: bool = True,
         ca_cert: str = "",
     ) -> None:
@@ -134,7 +137,8 @@ class Cloud:
         self._wanted_region = region
         self._service = service
         self._compute_endpoint = compute_endpoint
-        self._listing_version: str | None = LISTING_VERSION if microversions else None
+        self.name_lookup = name_lookup
+        self._listing_version: str | None = LISTING_VERSION if microversions and name_lookup else None
         #: What the catalog of a login offers, by kind of service: to read it copies it, which takes a while.
         self._read_offers: tuple[AccessInfo | None, dict[str, list[Any]]] = None, {}
         self._names: dict[str, dict[str, str]] = {}

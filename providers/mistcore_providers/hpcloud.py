@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mistcore import Account, Region, ca_certificate, credential, secret, verification
 from mistcore.errors import UnknownRegion
-from mistcore_providers._openstack import OpenStackProvider, address_problem
+from mistcore_providers._openstack import OpenStackProvider, address_problem, lookup
 
 if TYPE_CHECKING:
     from mistcore_providers._openstack_cloud import Cloud
@@ -31,6 +31,8 @@ class Hpcloud(OpenStackProvider):
         "The service has closed: without an `auth_url`, nothing is sent anywhere.",
         "Images are those that Nova lists, as clouds of that time have it.",
         "Permissions are not told by `check`.",
+        "With `name_lookup` off, machines lack their tags, description and lock, and their size's CPUs and memory.",
+        "With `name_lookup` off, Nova leaves out the servers of a cell that does not answer.",
     )
 
     username: str = credential("User name", help="That of the account at the identity service.")
@@ -46,6 +48,7 @@ class Hpcloud(OpenStackProvider):
     )
     ca_cert: str = ca_certificate()
     verify: bool = verification()
+    name_lookup: bool = lookup()
 
     @classmethod
     def find_region(cls, region: str, values: Mapping[str, Any]) -> Region:
@@ -68,4 +71,11 @@ class Hpcloud(OpenStackProvider):
 
         keys = Keys(username=self.username, password=self.password, project_name=self.tenant_name)
         login = KeystoneLogin(address, keys, self._seconds)
-        return Cloud(login, self._seconds, region=self.region, verify=self.verify, ca_cert=self.ca_cert)
+        return Cloud(
+            login,
+            self._seconds,
+            region=self.region,
+            name_lookup=self.name_lookup,
+            verify=self.verify,
+            ca_cert=self.ca_cert,
+        )

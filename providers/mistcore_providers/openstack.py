@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mistcore import ca_certificate, credential, secret, verification
 from mistcore.errors import InvalidFields
-from mistcore_providers._openstack import OpenStackProvider, address_problem
+from mistcore_providers._openstack import OpenStackProvider, address_problem, lookup
 
 if TYPE_CHECKING:
     from mistcore_providers._openstack_cloud import Cloud
@@ -53,6 +53,8 @@ class Openstack(OpenStackProvider):
         "Permissions are not told by `check`: Keystone names roles, and what they allow is each service's affair.",
         "Images and networks need Glance and Neutron; without Neutron, `networks` says `NotSupported`.",
         "Federated logins (SAML, OpenID Connect) are not spoken: use an application credential or a token.",
+        "With `name_lookup` off, machines lack their tags, description and lock, and their size's CPUs and memory.",
+        "With `name_lookup` off, Nova leaves out the servers of a cell that does not answer.",
         "Suspending, pausing and some reboots depend on the hypervisor; what it refuses is `Rejected`.",
     )
 
@@ -135,6 +137,7 @@ class Openstack(OpenStackProvider):
     )
     ca_cert: str = ca_certificate(env="OS_CACERT")
     verify: bool = verification()
+    name_lookup: bool = lookup()
 
     def problems(self) -> Mapping[str, str]:
         """Return what is missing: there are four ways in, and each wants its own fields."""
@@ -194,6 +197,7 @@ class Openstack(OpenStackProvider):
             region=given.get("region", ""),
             interface=given.get("interface", ""),
             compute_endpoint=given.get("compute_endpoint", ""),
+            name_lookup=given.get("name_lookup", True),
             verify=given.get("verify", True),
             ca_cert=given.get("ca_cert", ""),
         )
@@ -201,9 +205,7 @@ class Openstack(OpenStackProvider):
     def _given(self) -> dict[str, Any]:
         """Return the values to use: the fields', and below them those of the entry of clouds.yaml."""
         own = {field.name: getattr(self, field.name) for field in self.fields()}
-        own = {
-            name: value for name, value in own.items() if value not in ("", None) and not (name == "verify" and value)
-        }
+        own = {name: value for name, value in own.items() if value not in ("", None, True)}  # what is on, is by default
         if not self.cloud:
             return own
         from mistcore_providers._openstack_clouds_yaml import read_cloud

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mistcore import Account, Machine, Region, ca_certificate, credential, secret, verification
 from mistcore.errors import InvalidFields, ServiceRetired
-from mistcore_providers._openstack import OpenStackProvider, address_problem
+from mistcore_providers._openstack import OpenStackProvider, address_problem, lookup
 
 if TYPE_CHECKING:
     from mistcore_providers._openstack_cloud import Cloud
@@ -66,6 +66,7 @@ class Rackspace(OpenStackProvider):
     )
     ca_cert: str = ca_certificate()
     verify: bool = verification()
+    name_lookup: bool = lookup()
 
     def check(self) -> Account:
         """Log in: one request, which proves user name, API key and region. See `OpenStackProvider.check`.
@@ -141,6 +142,7 @@ class Rackspace(OpenStackProvider):
                 HeaderLogin(self.endpoint, self.username, self.api_key, self._seconds),
                 self._seconds,
                 region=self.region.removeprefix(_FIRST_GEN),
+                name_lookup=self.name_lookup,
                 verify=self.verify,
                 ca_cert=self.ca_cert,
             )
@@ -154,6 +156,7 @@ class Rackspace(OpenStackProvider):
             region=self.region,
             service="cloudServersOpenStack",
             microversions=False,
+            name_lookup=self.name_lookup,
             verify=self.verify,
             ca_cert=self.ca_cert,
         )

@@ -159,6 +159,7 @@ def accounts(url: str, tls: str = "", other: str = "") -> Iterator[Account]:
     project = {"tenant_name": "demo", "user_domain_name": "Default", "project_domain_name": "Default"}
     by_id = {"project_id": "abc", "user_domain_id": "default", "project_domain_id": "default"}
     yield account("openstack", "password", **cloud, **project, username="u", password=m("openstack", "password"))
+    by_id |= {"name_lookup": False}
     yield account("openstack", "token", **cloud, **by_id, token=m("openstack", "token"), compute_endpoint=url)
     application = m("openstack", "application_credential_secret")
     credential = {"application_credential_secret": application, "application_credential_id": "abc"}
@@ -167,7 +168,7 @@ def accounts(url: str, tls: str = "", other: str = "") -> Iterator[Account]:
     yield account("openstack", "application-name", **cloud, **named)
     yield account("openstack", "file", cloud="leaky")
 
-    family = {"verify": False, "ca_cert": "", "username": "user"}
+    family = {"verify": False, "ca_cert": "", "username": "user", "name_lookup": True}
     api_key = m("rackspace", "api_key")
     yield account("rackspace", "all", **family, region="DFW", api_key=api_key, endpoint=f"{url}/v2.0")
     closed = {"region": "region-a.geo-1", "tenant_name": "demo", "auth_url": f"{url}/v2.0"}

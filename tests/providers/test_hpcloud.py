@@ -56,6 +56,14 @@ def test_either_version_by_whatever_address(service: FakeOpenStack, versions: se
     assert (machine.state, machine.size, machine.image) == ("running", "standard.xsmall", "Ubuntu Lucid")
 
 
+def test_without_name_lookup_there_are_ids(service: FakeOpenStack) -> None:
+    service.servers = [{"id": "s1", "status": "ACTIVE", "flavor": {"id": "100"}, "image": {"id": "8419"}}]
+    with Hpcloud(**LOGIN, auth_url=service.url, name_lookup=False) as account:
+        (machine,) = account.list_machines()
+    assert (machine.size, machine.image) == ("100", "8419")
+    assert len(service.requests) == 2
+
+
 def test_the_region_chooses_the_endpoint(service: FakeOpenStack) -> None:
     with Hpcloud(**{**LOGIN, "region": "region-b.geo-1"}, auth_url=service.url) as account:
         list(account.list_machines())

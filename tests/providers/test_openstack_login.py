@@ -311,6 +311,21 @@ def test_a_listing_is_two_requests_and_the_next_is_one(service: FakeOpenStack, a
     assert len(listing(service)) == 3
 
 
+def test_without_name_lookup_a_listing_is_one_request(service: FakeOpenStack) -> None:
+    service.servers = [{"id": "s", "status": "ACTIVE", "flavor": {"id": "1"}, "image": {"id": "i1"}}]
+    service.flavors = [{"id": "1", "name": "m1.tiny"}]
+    service.images = [{"id": "i1", "name": "debian"}]
+    with Openstack(**LOGIN, auth_url=service.url, name_lookup=False) as account:
+        (machine,) = account.list_machines()
+        assert (machine.size, machine.image) == ("1", "i1")
+        assert account.get_machine("s") == machine
+        assert [image.name for image in account.list_images()] == ["debian"], "what is asked for has its name"
+    login, servers, server, _ = service.requests
+    assert [login.path, servers.path.rpartition("v2.1")[2]] == ["/v3/auth/tokens", "/servers/detail"]
+    for request in (servers, server):
+        assert "OpenStack-API-Version" not in request.headers, "higher ones are more work for Nova"
+
+
 @pytest.mark.parametrize(("highest", "used"), [((2, 96), "2.69"), ((2, 60), "2.60"), ((2, 1), None)])
 def test_older_novas_get_what_they_know(
     service: FakeOpenStack, account: Openstack, highest: tuple[int, int], used: str | None

@@ -99,6 +99,18 @@ def test_a_listed_server_has_it_all(demo: Openstack, web: Machine) -> None:
     assert "admin_password" not in listed.extra, "told once, when it is made"
 
 
+def test_without_name_lookup_there_are_ids(openstack_cloud: OpenStackCloud, demo: Openstack, web: Machine) -> None:
+    with patient(Openstack(**openstack_cloud.login(), name_lookup=False)) as account:
+        listed = {machine.id: machine for machine in account.list_machines()}[web.id]
+        assert listed == account.get_machine(web.id)
+    assert [size.name for size in demo.list_sizes() if size.id == listed.size] == [web.size]
+    assert [image.name for image in demo.list_images() if image.id == listed.image] == [web.image]
+    assert listed.extra["addresses"] == web.extra["addresses"]
+    for name in ("id", "name", "state", "public_ips", "private_ips", "region", "created_at", "tags"):
+        assert getattr(listed, name) == getattr(web, name)
+    assert {"cpus", "memory", "disk", "locked"} & set(listed.extra) == set()
+
+
 def test_what_was_sent_has_arrived(openstack_cloud: OpenStackCloud, demo: Openstack, web: Machine) -> None:
     import base64
 

@@ -155,6 +155,21 @@ def test_a_check_is_one_request(service: FakeOpenStack, loopback: Rackspace) -> 
     assert not any("API-Version" in name for name in service.requests[0].headers), "it has no microversions"
 
 
+def test_names_take_a_request_each_and_can_be_done_without(service: FakeOpenStack, loopback: Rackspace) -> None:
+    service.servers = [{"id": "s", "status": "ACTIVE", "flavor": {"id": "2"}, "image": {"id": "i1"}}]
+    service.flavors = [{"id": "2", "name": "512MB Standard"}]
+    service.images = [{"id": "i1", "name": "Debian 12"}]
+    (machine,) = loopback.list_machines()
+    assert (machine.size, machine.image) == ("512MB Standard", "Debian 12")
+    assert len(service.requests) == 4
+    service.requests.clear()
+    login = {"username": "someone", "api_key": "right", "region": "lon", "endpoint": service.url}
+    with Rackspace(**login, name_lookup=False) as account:
+        (machine,) = account.list_machines()
+    assert (machine.size, machine.image) == ("2", "i1")
+    assert len(service.requests) == 2
+
+
 def test_413_is_a_rate_limit(service: FakeOpenStack, loopback: Rackspace) -> None:
     body = {"overLimit": {"code": 413, "message": "This request was rate-limited.", "retryAfter": 29}}
     service.fault(json_response(body, status=413, headers={"Retry-After": "29"}))

@@ -98,6 +98,9 @@ def test_the_life_of_a_server(service: FakeFirstGen, account: Rackspace) -> None
     assert listed.public_ips == ("67.23.10.100",)
     assert listed.private_ips == ("10.176.42.100",)
     assert listed.tags == {"env": "old"}
+    login = {"username": "slice", "api_key": "right", "region": REGIONS[0], "endpoint": service.url}
+    with Rackspace(**login, name_lookup=False) as other:
+        assert [(machine.size, machine.image) for machine in other.list_machines()] == [("1", "4")]
     account.reboot_machine(created.id, force=True)
     assert account.get_machine(created.id).state is MachineState.REBOOTING
     assert service.made[int(created.id)]["status"] == "HARD_REBOOT"
