@@ -31,7 +31,7 @@ class Hpcloud(OpenStackProvider):
         "The service has closed: without an `auth_url`, nothing is sent anywhere.",
         "Images are those that Nova lists, as clouds of that time have it.",
         "Permissions are not told by `check`.",
-        "With `name_lookup` off, machines lack their tags, description and lock, and their size's CPUs and memory.",
+        "With `name_lookup` off, machines lack description, lock, tags that are no metadata, and their size's CPUs.",
         "With `name_lookup` off, Nova leaves out the servers of a cell that does not answer.",
     )
 

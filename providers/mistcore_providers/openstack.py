@@ -53,7 +53,7 @@ class Openstack(OpenStackProvider):
         "Permissions are not told by `check`: Keystone names roles, and what they allow is each service's affair.",
         "Images and networks need Glance and Neutron; without Neutron, `networks` says `NotSupported`.",
         "Federated logins (SAML, OpenID Connect) are not spoken: use an application credential or a token.",
-        "With `name_lookup` off, machines lack their tags, description and lock, and their size's CPUs and memory.",
+        "With `name_lookup` off, machines lack description, lock, tags that are no metadata, and their size's CPUs.",
         "With `name_lookup` off, Nova leaves out the servers of a cell that does not answer.",
         "Suspending, pausing and some reboots depend on the hypervisor; what it refuses is `Rejected`.",
     )
