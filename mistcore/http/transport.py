@@ -217,6 +217,13 @@ class Transport(requests.adapters.HTTPAdapter):
                     pool.close()
         super().close()
 
+    def proxies(self, origin: str) -> dict[str, str]:
+        """Return the proxies by scheme for an origin: what the environment named when it was last asked for them."""
+        settings = origin, _proxy_settings()
+        if settings not in self._proxies:
+            self._proxies[settings] = environ_proxies(origin)
+        return self._proxies[settings]
+
     def exchange(
         self, request: requests.PreparedRequest, *, origin: str, seconds: float, max_body: int
     ) -> tuple[requests.Response, bytes]:
@@ -224,9 +231,6 @@ class Transport(requests.adapters.HTTPAdapter):
 
         What a refusal or a redirect repeats of the request's secrets is not in it any more.
         """
-        settings = origin, _proxy_settings()
-        if settings not in self._proxies:
-            self._proxies[settings] = environ_proxies(origin)
         started = False
         try:
             with silent():
@@ -235,11 +239,11 @@ class Transport(requests.adapters.HTTPAdapter):
                     stream=True,
                     timeout=(min(seconds, 10.0), seconds),
                     verify=self._verify,
-                    proxies=self._proxies[settings],
+                    proxies=self.proxies(origin),
                 )
                 started = True
                 body = read_body(response.raw, max_body)
-            return response, clean_answer(request, response, body, self._proxies[settings])
+            return response, clean_answer(request, response, body, self.proxies(origin))
         except MistError as error:
             raise Broken(error, sent=True, passing=False) from None
         except (OSError, ValueError, urllib3.exceptions.HTTPError, http.client.HTTPException) as error:

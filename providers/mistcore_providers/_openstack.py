@@ -316,9 +316,9 @@ class OpenStackProvider(Provider):
     def _machines(self, cloud: Cloud, rows: Sequence[Any]) -> Iterator[Machine]:
         known = [row for row in rows if isinstance(row, Mapping)]
         region = cloud.region()
-        nameless = known if cloud.name_lookup else ()
-        flavors = {records.flavor_id(row) for row in nameless}
-        images = {records.image_id_of(row) for row in nameless}
+        to_name = known if cloud.name_lookup else ()
+        flavors = {records.flavor_id(row) for row in to_name}
+        images = {records.image_id_of(row) for row in to_name}
         size_names = cloud.legacy_names("flavors", flavors)
         image_names = cloud.image_names(images) if self._glance else cloud.legacy_names("images", images)
         for row in known:

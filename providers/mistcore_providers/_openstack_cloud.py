@@ -21,7 +21,7 @@ from keystoneauth1.session import Session
 from mistcore.deadline import sleep
 from mistcore.errors import MistError, NotSupported, ProviderError, UnknownRegion
 from mistcore.http.read_json import read_json
-from mistcore.http.transport import Broken, Transport, environ_proxies
+from mistcore.http.transport import Broken, Transport
 from mistcore.others_logs import silence, silent
 from mistcore.redaction import Quiet
 from mistcore_providers._openstack_errors import message_in, unreadable
@@ -45,15 +45,17 @@ class TimedAdapter(requests.adapters.BaseAdapter):
         super().__init__()
         self._seconds = seconds
         self._trust: dict[str, Any] = {"verify": verify, "ca_cert": ca_cert}
+        #: One for what goes without TLS, which has no need of the CAs: they are dear to load.
         self._transports: dict[bool, Transport] = {}
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         """Send a request and return the whole answer."""
         split = urlsplit(request.url or "")
+        origin = f"{split.scheme}://{split.netloc}"
         try:
-            response, body = self._transport(request.url or "").exchange(
+            response, body = self._transport(origin).exchange(
                 request,
-                origin=f"{split.scheme}://{split.netloc}",
+                origin=origin,
                 seconds=self._seconds(),
                 max_body=_LONGEST_ANSWER,
             )
@@ -70,9 +72,14 @@ class TimedAdapter(requests.adapters.BaseAdapter):
         while self._transports:
             self._transports.popitem()[1].close()
 
-    def _transport(self, url: str) -> Transport:
-        """Return the connections for an address; without the CAs, which are dear to load, where there is no TLS."""
-        plain = url.startswith("http://") and not environ_proxies(url)
+    def _transport(self, origin: str) -> Transport:
+        if origin.startswith("http://"):
+            plain = self._made(plain=True)
+            if not plain.proxies(origin):
+                return plain
+        return self._made(plain=False)
+
+    def _made(self, *, plain: bool) -> Transport:
         found = self._transports.get(plain)
         if found is None:
             made = Transport(verify=False, plain=True) if plain else Transport(**self._trust)
@@ -395,12 +402,13 @@ def next_marker(body: Mapping[str, Any], key: str) -> str:
 def _versioned(url: str) -> str:
     """Return Nova's address with its version: some catalogs leave it out."""
     url = url.rstrip("/")
-    return url if re.search(r"/v\d", urlsplit(url).path) else f"{url}/v2.1"
+    named = any(part[:1] == "v" and part[1:2].isdigit() for part in urlsplit(url).path.split("/"))
+    return url if named else f"{url}/v2.1"
 
 
 def _joined(endpoint: str, path: str) -> str:
     """Return the address of a path that begins with a version, whatever the endpoint says about version and project."""
-    version = re.match(r"/v\d+(\.\d+)?(?=/)", path)
+    version = re.match(r"/v\d+(\.\d+)?(?=/)", path) if path.startswith("/v") else None
     if not version:
         return endpoint + path
     base = re.match(r"(.*?)/v\d+(?:\.\d+)?(/[^/]+)?$", endpoint)
