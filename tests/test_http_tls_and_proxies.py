@@ -229,22 +229,25 @@ def test_what_a_context_offers_is_not_changed_while_others_connect(ca: trustme.C
             assert connection.selected_alpn_protocol() == "http/1.1"
 
 
-def test_what_is_made_for_plain_http_never_goes_anywhere_by_https(secure: Service) -> None:
-    from mistcore.http.transport import Transport
+def test_certificates_are_not_looked_at_before_they_are_needed(secure: Service, tmp_path: Path, pem: Path) -> None:
+    from mistcore.http.transport import Broken, Transport
 
-    plain = Transport(verify=False, plain=True)
+    def status(transport: Transport, url: str) -> int:
+        request = requests.Request("GET", f"{url}/x").prepare()
+        return transport.exchange(request, origin=url, seconds=5, max_body=1000)[0].status_code
+
     with Service() as fake:
-        answer, _ = plain.exchange(asked(fake.url), origin=fake.url, seconds=5, max_body=1000)
-        assert answer.status_code == 200
-    before = len(secure.requests)
-    with pytest.raises(KeyError, match="https"):
-        plain.exchange(asked(secure.url), origin=secure.url, seconds=5, max_body=1000)
-    assert len(secure.requests) == before
-    plain.close()
-
-
-def asked(url: str) -> requests.PreparedRequest:
-    return requests.Request("GET", f"{url}/x").prepare()
+        missing = Transport(verify=True, ca_cert=str(tmp_path / "missing.pem"))
+        assert status(missing, fake.url) == 200
+        before = len(secure.requests)
+        with pytest.raises(Broken) as caught:
+            status(missing, secure.url)
+        assert isinstance(caught.value.error, InvalidFields)
+        assert len(secure.requests) == before
+        both = Transport(verify=True, ca_cert=str(pem))
+        assert [status(both, url) for url in (fake.url, secure.url, fake.url)] == [200] * 3
+    missing.close()
+    both.close()
 
 
 def test_only_what_is_named_is_trusted(secure: Service, pem: Path) -> None:

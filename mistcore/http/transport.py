@@ -174,14 +174,12 @@ class Transport(requests.adapters.HTTPAdapter):
     """The connections of one session. It trusts what it is told, whatever the environment says.
 
     `context` is for services that want more than that, a client certificate say; it is used instead of a shared one.
-    A `plain` one has none, as it is for http:// alone; to start OpenSSL takes longer than a small answer to read.
     """
 
-    def __init__(
-        self, *, verify: bool, ca_cert: str = "", context: ssl.SSLContext | None = None, plain: bool = False
-    ) -> None:
+    def __init__(self, *, verify: bool, ca_cert: str = "", context: ssl.SSLContext | None = None) -> None:
         self._verify = verify
-        self._context = None if plain else settled(context) if context else tls_context(verify, ca_cert)
+        self._ca_cert = ca_cert
+        self._context = settled(context) if context else None
         self._proxies: dict[tuple[str, int], dict[str, str]] = {}
         super().__init__(pool_connections=4, pool_maxsize=32, max_retries=0)
 
@@ -189,8 +187,6 @@ class Transport(requests.adapters.HTTPAdapter):
         """Make the pools, of our connections and with the shared TLS context."""
         super().init_poolmanager(connections, maxsize, block, ssl_context=self._context, **kwargs)
         _set_pools(self.poolmanager)
-        if self._context is None:
-            del self.poolmanager.pool_classes_by_scheme["https"]
 
     def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
         """Make the same for a proxy."""
@@ -199,6 +195,14 @@ class Transport(requests.adapters.HTTPAdapter):
         manager = super().proxy_manager_for(proxy, ssl_context=self._context, **kwargs)
         _set_pools(manager)
         return manager
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+        """Send a request; the first that may take TLS makes the context, as to load the CAs is dear."""
+        if self._context is None and (options.get("proxies") or not (request.url or "").startswith("http://")):
+            context = tls_context(self._verify, self._ca_cert)
+            self.poolmanager.connection_pool_kw["ssl_context"] = context
+            self._context = context  # last, as other threads take it for a sign that the pools have it
+        return super().send(request, *args, **options)
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Keep the CA bundle from being loaded again for each connection: the context has it."""
@@ -217,13 +221,6 @@ class Transport(requests.adapters.HTTPAdapter):
                     pool.close()
         super().close()
 
-    def proxies(self, origin: str) -> dict[str, str]:
-        """Return the proxies by scheme for an origin: what the environment named when it was last asked for them."""
-        settings = origin, _proxy_settings()
-        if settings not in self._proxies:
-            self._proxies[settings] = environ_proxies(origin)
-        return self._proxies[settings]
-
     def exchange(
         self, request: requests.PreparedRequest, *, origin: str, seconds: float, max_body: int
     ) -> tuple[requests.Response, bytes]:
@@ -231,6 +228,9 @@ class Transport(requests.adapters.HTTPAdapter):
 
         What a refusal or a redirect repeats of the request's secrets is not in it any more.
         """
+        settings = origin, _proxy_settings()
+        if settings not in self._proxies:
+            self._proxies[settings] = environ_proxies(origin)
         started = False
         try:
             with silent():
@@ -239,11 +239,11 @@ class Transport(requests.adapters.HTTPAdapter):
                     stream=True,
                     timeout=(min(seconds, 10.0), seconds),
                     verify=self._verify,
-                    proxies=self.proxies(origin),
+                    proxies=self._proxies[settings],
                 )
                 started = True
                 body = read_body(response.raw, max_body)
-            return response, clean_answer(request, response, body, self.proxies(origin))
+            return response, clean_answer(request, response, body, self._proxies[settings])
         except MistError as error:
             raise Broken(error, sent=True, passing=False) from None
         except (OSError, ValueError, urllib3.exceptions.HTTPError, http.client.HTTPException) as error:

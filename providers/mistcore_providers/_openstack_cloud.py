@@ -44,18 +44,15 @@ class TimedAdapter(requests.adapters.BaseAdapter):
     def __init__(self, seconds: Callable[[], float], *, verify: bool, ca_cert: str) -> None:
         super().__init__()
         self._seconds = seconds
-        self._trust: dict[str, Any] = {"verify": verify, "ca_cert": ca_cert}
-        #: One for what goes without TLS, which has no need of the CAs: they are dear to load.
-        self._transports: dict[bool, Transport] = {}
+        self._transport = Transport(verify=verify, ca_cert=ca_cert)
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         """Send a request and return the whole answer."""
         split = urlsplit(request.url or "")
-        origin = f"{split.scheme}://{split.netloc}"
         try:
-            response, body = self._transport(origin).exchange(
+            response, body = self._transport.exchange(
                 request,
-                origin=origin,
+                origin=f"{split.scheme}://{split.netloc}",
                 seconds=self._seconds(),
                 max_body=_LONGEST_ANSWER,
             )
@@ -69,22 +66,7 @@ class TimedAdapter(requests.adapters.BaseAdapter):
 
     def close(self) -> None:
         """Close the connections."""
-        while self._transports:
-            self._transports.popitem()[1].close()
-
-    def _transport(self, origin: str) -> Transport:
-        if origin.startswith("http://"):
-            plain = self._made(plain=True)
-            if not plain.proxies(origin):
-                return plain
-        return self._made(plain=False)
-
-    def _made(self, *, plain: bool) -> Transport:
-        found = self._transports.get(plain)
-        if found is None:
-            made = Transport(verify=False, plain=True) if plain else Transport(**self._trust)
-            found = self._transports.setdefault(plain, made)
-        return found
+        self._transport.close()
 
 
 class _Session(Session):
